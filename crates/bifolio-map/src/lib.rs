@@ -1,0 +1,1 @@
+//! Sections, views, and faults that are errors.

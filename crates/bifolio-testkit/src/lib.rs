@@ -1,0 +1,2 @@
+//! Crashes, faults, full disks and power cuts, for tests.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The whole toolkit under one name.
+#![forbid(unsafe_code)]
+pub use bifolio_map as map;
