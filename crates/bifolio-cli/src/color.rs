@@ -153,7 +153,8 @@ mod tests {
     fn colour_follows_the_option_then_the_environment_then_the_terminal() {
         use Paint::{Bare, Coloured};
         use Stream::{Other, Terminal};
-        let table: &[(Color, &[(&str, &str)], Stream, Paint)] = &[
+        type Variables = &'static [(&'static str, &'static str)];
+        let table: &[(Color, Variables, Stream, Paint)] = &[
             (Color::Auto, &[], Terminal, Coloured),
             (Color::Auto, &[], Other, Bare),
             (Color::Auto, &[("NO_COLOR", "1")], Terminal, Bare),

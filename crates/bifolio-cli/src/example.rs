@@ -61,7 +61,7 @@ fn split(line: &str) -> Vec<String> {
             words.extend(part.split_whitespace().map(str::to_owned));
         }
     }
-    assert!(line.matches('\'').count() % 2 == 0, "a quote is left open: {line}");
+    assert!(line.matches('\'').count().is_multiple_of(2), "a quote is left open: {line}");
     words
 }
 

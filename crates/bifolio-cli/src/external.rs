@@ -11,12 +11,10 @@ use crate::failure::CliError;
 
 const PREFIX: &str = "bifolio-";
 
-/// Runs `bifolio-NAME` with the arguments; on success the process is that program, or ends with
-/// its exit code.
-///
-/// # Errors
-/// [`Exit::Usage`] with the likeliest name if there is no such program; otherwise why it did not
-/// start.
+/// Runs `bifolio-NAME` with the arguments: the process becomes that program, or ends with its exit
+/// code. It returns only with an error: [`Exit::Usage`] and the likeliest name if there is no such
+/// program, otherwise why it did not start.
+#[must_use]
 pub fn run(name: &OsStr, arguments: &[OsString]) -> CliError {
     let Some(program) = find(name) else { return unknown(name) };
     let mut command = Command::new(&program);

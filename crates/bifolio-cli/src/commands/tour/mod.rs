@@ -121,11 +121,8 @@ impl Tour<'_> {
         found: T,
         expected: T,
     ) -> Result<(), CliError> {
-        let outcome = if found == expected {
-            Outcome::Passed
-        } else {
-            Outcome::failed(found, format_args!("{expected}"))
-        };
+        let outcome =
+            if found == expected { Outcome::Passed } else { Outcome::failed(found, expected) };
         self.check(claim, outcome)
     }
 
