@@ -6,7 +6,8 @@ use serde_json::{Value as Json, json};
 
 use crate::color::{Color, Environment, Paint, Stream};
 use crate::confirm::{Asker, Consent, Permission};
-use crate::failure::CliError;
+use crate::exit::Exit;
+use crate::failure::{CliError, Locate};
 use crate::output::{Format, Layout, Rows, Schema, Value, write_record};
 use crate::progress::{Progress, Unit};
 use crate::stdout::Stdout;
@@ -102,7 +103,7 @@ impl Context {
     /// Gets permission for something that deletes or overwrites.
     ///
     /// # Errors
-    /// [`Exit::Refused`](crate::exit::Exit::Refused) without it.
+    /// [`Exit::Refused`] without it.
     pub fn permission(&mut self, consent: Consent, deed: &str) -> Result<Permission, CliError> {
         self.out.flush()?;
         let stream = match (Stream::of(&io::stdin()), Stream::of(&io::stderr())) {
@@ -119,7 +120,7 @@ impl Context {
     /// # Errors
     /// If stdout cannot be written.
     pub fn finish(&mut self) -> Result<(), CliError> {
-        self.out.flush().map_err(|error| CliError::from(error).at("stdout"))
+        self.out.flush().at("stdout")
     }
 
     /// Tells an error on stderr, as a JSON object if the output is JSON.
@@ -148,6 +149,9 @@ fn error_json(error: &CliError) -> Json {
 }
 
 fn error_text(error: &CliError, paint: Paint) -> String {
+    if error.exit() == Exit::Interrupted {
+        return error.what().to_owned();
+    }
     let mut text = format!("{} {}", paint.bad("error:"), error.what());
     if let Some(place) = error.place() {
         text.push_str(&format!("\n  {} {place}", paint.faint("where:")));

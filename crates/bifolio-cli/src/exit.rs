@@ -10,7 +10,7 @@ pub enum Exit {
     Ok = 0,
     /// It failed for a reason without a number of its own.
     Failure = 1,
-    /// The command line makes no sense.
+    /// The command line is wrong.
     Usage = 2,
     /// What was named does not exist.
     NotFound = 3,
@@ -49,7 +49,7 @@ impl Exit {
         match self {
             Self::Ok => "ok",
             Self::Failure => "failure",
-            Self::Usage => "usage: the command line makes no sense",
+            Self::Usage => "usage: the command line is wrong",
             Self::NotFound => "not found",
             Self::Corrupt => "corrupt, or a verification failed",
             Self::Busy => "busy, or timed out",

@@ -150,7 +150,7 @@ impl From<io::Error> for CliError {
 }
 
 /// Adds the place and the next step to whatever becomes a [`CliError`].
-pub trait Context<T> {
+pub trait Locate<T> {
     /// Says where it went wrong.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ pub trait Context<T> {
     fn or_try(self, next: impl Into<String>) -> Result<T, CliError>;
 }
 
-impl<T, E: Into<CliError>> Context<T> for Result<T, E> {
+impl<T, E: Into<CliError>> Locate<T> for Result<T, E> {
     fn at(self, path: impl AsRef<Path>) -> Result<T, CliError> {
         self.map_err(|error| error.into().at(path.as_ref().display().to_string()))
     }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use crate::failure::{CliError, Context};
+use crate::failure::{CliError, Locate};
 
 /// Where data come from. As an argument of a command: `inputs: Vec<Input>`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -66,20 +66,19 @@ pub fn main() -> ExitCode {
     if !cli.is_external() {
         interrupt::listen();
     }
-    let result = cli.run(&mut context).map_err(|error| {
-        let command = cli.command_name();
-        error.next(format!("bifolio {command}{}--help", if command.is_empty() { "" } else { " " }))
-    });
-    end(&mut context, result).into()
+    let result = cli.run(&mut context);
+    let help = ["bifolio", cli.command_name(), "--help"].join(" ").replace("  ", " ");
+    end(&mut context, result, &help).into()
 }
 
-/// What was written before an error is still handed over; the first error counts.
-fn end(context: &mut Context, result: Result<(), CliError>) -> Exit {
-    match result.and(Ok(())).and_then(|()| context.finish()) {
+/// What was written before an error is still handed over; the first error counts. An error that
+/// knows no next command gets the help page.
+fn end(context: &mut Context, result: Result<(), CliError>, help: &str) -> Exit {
+    let handed_over = context.finish();
+    match result.and(handed_over) {
         Ok(()) => Exit::Ok,
         Err(error) => {
-            // A second failure of the same output says nothing new.
-            let _ = context.finish();
+            let error = error.next(help);
             context.tell(&error);
             error.exit()
         }

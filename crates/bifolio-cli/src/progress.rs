@@ -41,6 +41,12 @@ impl Progress {
         Self::begin_on(target, title, unit, total)
     }
 
+    /// Work without a bar, for a process that shares its terminal with the one that shows it.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::begin_on(None, "", Unit::Items, 0)
+    }
+
     fn begin_on(target: Option<ProgressDrawTarget>, title: &str, unit: Unit, total: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         bar.set_message(title.to_owned());

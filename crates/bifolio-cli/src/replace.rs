@@ -1,13 +1,13 @@
 //! Writing a file so that nobody ever sees half of it: temporary, sync, rename.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
 use crate::exit::Exit;
-use crate::failure::{CliError, Context};
+use crate::failure::{CliError, Locate};
 
 /// What happens to a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ fn temporary_in(directory: &Path) -> std::io::Result<NamedTempFile> {
 /// The new name lasts only when its directory is on disk.
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> std::io::Result<()> {
-    File::open(directory)?.sync_all()
+    fs::File::open(directory)?.sync_all()
 }
 
 /// Windows gives no handle on a directory that could be flushed; NTFS journals the rename.

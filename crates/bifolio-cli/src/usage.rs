@@ -18,7 +18,7 @@ pub(crate) fn answer(error: &clap::Error, arguments: &[OsString]) -> Exit {
             let mut context = Context::of_process(Some(Format::Plain), wishes.color);
             let text = rendered(error, context.layout().paint);
             let written = context.out().write_all(text.as_bytes()).map_err(CliError::from);
-            crate::end(&mut context, written)
+            crate::end(&mut context, written, "bifolio --help")
         }
         // `bifolio help x`
         ErrorKind::InvalidSubcommand => {

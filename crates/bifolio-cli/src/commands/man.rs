@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
 use crate::external;
-use crate::failure::{CliError, Context as _};
+use crate::failure::{CliError, Locate};
 use crate::output::{Field, Schema, Value};
 use crate::replace::{Existing, write_file};
 

@@ -20,7 +20,8 @@ pub struct Layout {
     pub columns: Option<u16>,
 }
 
-/// Many records, written as they come (for people at the end: columns need their widths).
+/// Many records, written as they come (for people at the end: columns need their widths). A
+/// command that fails half-way leaves a JSON document without its end: the exit code tells.
 #[must_use = "without `finish` the output has no end"]
 pub struct Rows<'a> {
     out: &'a mut dyn Write,

@@ -2,6 +2,9 @@
 //!
 //! The parsers are total: any text gives a value or an error, and no arithmetic overflows.
 //! Fractions are exact: no floating point is involved.
+//!
+//! As arguments: `size: Size`, `range: ByteRange`, and
+//! `#[arg(value_parser = parse_duration)] timeout: Duration`.
 
 mod duration;
 mod number;

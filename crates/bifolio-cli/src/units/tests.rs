@@ -112,6 +112,31 @@ fn sizes_and_durations_are_short_for_the_eye() {
     }
 }
 
+#[derive(Debug, clap::Parser)]
+struct Arguments {
+    size: Size,
+    range: ByteRange,
+    #[arg(value_parser = parse_duration)]
+    timeout: Duration,
+}
+
+#[test]
+fn they_are_arguments_whose_errors_say_how_they_look() {
+    use clap::Parser;
+    let parsed = Arguments::try_parse_from(["x", "4k", "1..+2", "30s"]).expect("parses");
+    assert_eq!(parsed.size, Size::bytes(4096));
+    assert_eq!(parsed.range.within(9), Ok(1..3));
+    assert_eq!(parsed.timeout, Duration::from_secs(30));
+    for (words, advice) in [
+        (["x", "4z", "..", "1s"], "sizes look like"),
+        (["x", "4", "9", "1s"], "ranges look like"),
+        (["x", "4", "..", "30"], "durations look like"),
+    ] {
+        let error = Arguments::try_parse_from(words).expect_err("refused").to_string();
+        assert!(error.contains(advice), "{error}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_gives_a_value_or_an_error(text in any::<String>(), whole in any::<u64>()) {

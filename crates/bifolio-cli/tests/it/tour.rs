@@ -1,6 +1,8 @@
 use serde_json::Value as Json;
 
-use crate::support::{bifolio, code, directory, good, stderr, stdout};
+#[cfg(unix)]
+use crate::support::stderr;
+use crate::support::{bifolio, code, directory, good, stdout};
 
 fn counts(text: &str) -> &str {
     text.lines().last().expect("a last line")

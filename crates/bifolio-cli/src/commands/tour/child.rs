@@ -10,9 +10,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use super::files;
 use crate::exit::Exit;
-use crate::failure::{CliError, Context};
+use crate::failure::{CliError, Locate};
 use crate::interrupt;
-use crate::progress::{Progress, Unit};
+use crate::progress::Progress;
 
 /// The hidden subcommand.
 pub const SUBCOMMAND: &str = "tour-child";
@@ -53,7 +53,7 @@ fn digest(
     };
     for question in questions.lines() {
         question?;
-        let mut progress = Progress::begin("", Unit::Bytes, 0);
+        let mut progress = Progress::silent();
         let digest = files::digest(Path::new(path), &mut progress)?;
         writeln!(answers, "{} {}", digest.size, digest.sha256)?;
         answers.flush()?;

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::input::ARTICLE_NAME;
 use super::{Stop, Tour};
-use crate::failure::{CliError, Context};
+use crate::failure::{CliError, Locate};
 use crate::output::Value;
 use crate::progress::Progress;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::exit::Exit;
-use crate::failure::{CliError, Context};
+use crate::failure::{CliError, Locate};
 use crate::input::Input;
 
 /// The file of the article that this project began with: a page-sized view of it reads 4096 bytes
