@@ -56,7 +56,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, conflicts_with = "format", help_heading = "Output")]
     json: bool,
 
-    /// When to use colour: auto, always or never
+    /// Use colour: auto, always or never
     #[arg(
         long,
         global = true,

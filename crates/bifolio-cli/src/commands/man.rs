@@ -131,7 +131,11 @@ fn render(command: &clap::Command, path: &str) -> Result<Page, CliError> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    let usage = command.clone().render_usage().to_string();
+    let synopsis = usage.trim_start_matches("Usage: ").trim().to_owned();
+    let mut section = Roff::new();
+    section.control("SH", ["SYNOPSIS"]).text([roman(synopsis)]);
+    text.extend(section.to_roff().into_bytes());
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     if command.has_subcommands() {

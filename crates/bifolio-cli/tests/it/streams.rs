@@ -11,9 +11,9 @@ fn a_closed_pipe_ends_quietly_with_0() {
         &["--version"],
         &["completions", "bash"],
         &["man", "--format", "json"],
-        &["tour"],
-        &["tour", "--json"],
-        &["tour", "--format", "human"],
+        &["tour", "--only", "files"],
+        &["tour", "--only", "files", "--json"],
+        &["tour", "--only", "files", "--format", "human"],
     ] {
         let (reader, writer) = pipe().expect("a pipe");
         drop(reader);
@@ -44,7 +44,7 @@ fn closed_stderr_is_no_panic() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_under_stdout_is_an_error_that_says_so() {
-    for words in [&["version"][..], &["--help"], &["tour"]] {
+    for words in [&["version"][..], &["--help"], &["tour", "--only", "files"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
         let output = Command::new(PROGRAM)
             .args(words)
@@ -69,7 +69,7 @@ fn a_dash_is_stdin() {
 
 #[test]
 fn messages_do_not_mix_with_data() {
-    let output = bifolio(&["tour", "--json"]).output().expect("it runs");
+    let output = bifolio(&["tour", "--only", "files", "--json"]).output().expect("it runs");
     assert_eq!(stderr(&output), "", "no progress and no message where nobody looks");
     serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("nothing but JSON");
 }

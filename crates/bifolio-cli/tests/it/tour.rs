@@ -124,7 +124,7 @@ fn the_document_holds_every_fact_and_check() {
 fn the_working_directory_is_gone_at_the_end() {
     let temporary = directory();
     let path = temporary.path();
-    for words in [&["tour"][..], &["tour", "missing"]] {
+    for words in [&["tour", "--only", "files"][..], &["tour", "missing"]] {
         bifolio(words)
             .env("TMPDIR", path)
             .env("TMP", path)

@@ -48,7 +48,10 @@ pub const EXAMPLES: &[Example] = &[
     Example::new("bifolio tour", "all stops, on this program and two small files"),
     Example::new("bifolio tour --only files notes.txt", "one stop, on a file of yours")
         .given(&[("notes.txt", "one\ntwo\n")]),
-    Example::new("bifolio tour --format json > tour.json", "every fact and check, for a program"),
+    Example::new(
+        "bifolio tour --only files --json > files.json",
+        "its facts and checks, for a program",
+    ),
     Example::new("bifolio tour no-such-file", "ends with exit code 3").exits(Exit::NotFound),
 ];
 
