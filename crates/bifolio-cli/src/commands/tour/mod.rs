@@ -2,7 +2,7 @@
 //!
 //! A tour is a list of stops. A stop says in plain sentences what it does, states facts, and makes
 //! checks. A new stop is a file here with a type that implements [`Stop`], and its line in
-//! [`STOPS`]; what it lets another process do is a role in [`child`].
+//! `STOPS`; what it lets another process do is a role in [`child`].
 
 pub mod child;
 mod files;
