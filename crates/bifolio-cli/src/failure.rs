@@ -149,6 +149,30 @@ impl From<io::Error> for CliError {
     }
 }
 
+impl From<bifolio::map::Error> for CliError {
+    /// The words are the error's own: they name the operation, the path and the numbers.
+    fn from(error: bifolio::map::Error) -> Self {
+        use bifolio::map::ErrorKind as Kind;
+        let exit = match error.kind() {
+            Kind::NotFound => Exit::NotFound,
+            Kind::UnexpectedEof | Kind::Corrupt => Exit::Corrupt,
+            Kind::Busy | Kind::TimedOut => Exit::Busy,
+            Kind::AlreadyExists | Kind::StorageFull => Exit::Refused,
+            Kind::OutOfBounds | Kind::Misaligned | Kind::InvalidInput | Kind::NotMappable => {
+                Exit::Usage
+            }
+            _ => Exit::Failure,
+        };
+        let place = error.path().map(|path| path.display().to_string());
+        let told = Self::new(exit, error.to_string());
+        let told = match place {
+            Some(place) => told.at(place),
+            None => told,
+        };
+        told.caused_by(error)
+    }
+}
+
 /// Adds the place and the next step to whatever becomes a [`CliError`].
 pub trait Locate<T> {
     /// Says where it went wrong.

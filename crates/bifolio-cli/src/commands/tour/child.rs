@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
-use super::files;
+use super::{cut, files, full, growth, together};
 use crate::exit::Exit;
 use crate::failure::{CliError, Locate};
 use crate::interrupt;
@@ -21,7 +21,13 @@ pub const SUBCOMMAND: &str = "tour-child";
 type Role = fn(&[OsString], &mut dyn BufRead, &mut dyn Write) -> Result<(), CliError>;
 
 /// The roles by name.
-const ROLES: &[(&str, Role)] = &[("digest", digest)];
+const ROLES: &[(&str, Role)] = &[
+    ("digest", digest),
+    ("full-disk", full::play),
+    ("grow", growth::play),
+    ("take-turns", together::play),
+    ("truncate", cut::play),
+];
 
 /// The child's main function.
 #[must_use]
@@ -73,14 +79,30 @@ pub struct Partner {
 impl Partner {
     pub(super) fn start<S: AsRef<OsStr>>(role: &str, arguments: &[S]) -> Result<Self, CliError> {
         let program = std::env::current_exe()?;
-        let mut child = Command::new(&program)
-            .arg(SUBCOMMAND)
-            .arg(role)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .at(&program)?;
+        let mut command = Command::new(&program);
+        command.arg(SUBCOMMAND).arg(role).args(arguments);
+        Self::spawn(role, &mut command).at(&program)
+    }
+
+    /// Starts it by another program, which may not be there or may not be able to: then `None`.
+    /// A partner that is started so says "ready" first.
+    pub(super) fn start_by(role: &str, words: &[OsString]) -> Result<Option<Self>, CliError> {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stderr(Stdio::null());
+        let mut partner = match Self::spawn(role, &mut command) {
+            Ok(partner) => partner,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at(&words[0]),
+        };
+        match partner.hear() {
+            Ok(word) if word == "ready" => Ok(Some(partner)),
+            Err(error) if error.ends_everything() => Err(error),
+            Ok(_) | Err(_) => Ok(None),
+        }
+    }
+
+    fn spawn(role: &str, command: &mut Command) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let questions = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         Ok(Self { role: role.to_owned(), child, questions, answers })

@@ -5,9 +5,16 @@
 //! `STOPS`; what it lets another process do is a role in [`child`].
 
 pub mod child;
+mod cut;
+mod durable;
 mod files;
+mod full;
+mod growth;
 mod input;
+mod lengths;
+mod private;
 mod report;
+mod together;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -72,7 +79,16 @@ pub trait Stop: Sync {
 }
 
 /// The stops, in order.
-const STOPS: &[&dyn Stop] = &[&files::Files];
+const STOPS: &[&dyn Stop] = &[
+    &files::Files,
+    &lengths::Lengths,
+    &private::Private,
+    &together::Together,
+    &cut::Cut,
+    &full::Full,
+    &growth::Growth,
+    &durable::Durable,
+];
 
 fn stop_names() -> clap::builder::PossibleValuesParser {
     STOPS.iter().map(|stop| stop.name()).collect::<Vec<_>>().into()
