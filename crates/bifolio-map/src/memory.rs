@@ -539,6 +539,16 @@ impl Span {
         unsafe { sys::unlock_memory(start, size) }
     }
 
+    /// Asks the processor to bring up to `size` bytes from `start` on into its caches. It changes
+    /// nothing, and it never faults.
+    #[inline]
+    pub(crate) fn prefetch_to_cache(&self, start: usize, size: usize) {
+        let end = start.saturating_add(size).min(self.size);
+        for line in (start..end).step_by(64) {
+            guard::prefetch(self.base.as_ptr().wrapping_add(line));
+        }
+    }
+
     /// Whether the page of the byte at `offset` is in memory, if the system says.
     pub(crate) fn is_resident(&self, offset: usize) -> Option<bool> {
         let (start, _) = self.pages(&(offset..(offset + 1).min(self.size)))?;
