@@ -1,1 +1,67 @@
-//! Sections, views, and faults that are errors.
+#![doc = include_str!("../README.md")]
+
+mod error;
+pub mod fault;
+mod frozen;
+mod lock;
+mod memory;
+pub mod range;
+mod scratch;
+pub mod section;
+pub mod storage;
+mod sys;
+pub mod view;
+pub mod wait;
+
+pub use error::{Error, ErrorKind, Result};
+pub use frozen::Frozen;
+pub use lock::{FileLock, LockGuard, LockKind, LockState, Patience};
+pub use scratch::Scratch;
+pub use section::{Access, Create, Currency, Section, SectionKind, SectionOptions};
+pub use view::{
+    Advice, CopyOnWrite, GrowableView, Mode, Read, ReadWrite, Shared, View, ViewMode, Writable,
+};
+
+/// The traits and byte-order types of `zerocopy` that typed accessors speak: `get::<le::U32>`
+/// reads a little-endian word on any machine.
+pub use zerocopy::{self, FromBytes, Immutable, IntoBytes, big_endian as be, little_endian as le};
+
+/// How much a flush or sync promises. Each level includes the ones before it.
+///
+/// *Written* (other views and processes see it) is what every store is at once; *flushed* (handed
+/// to the device) and *durable* (survives power loss) are what this is about. The calls behind
+/// each level on each platform are in `docs/DURABILITY.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Flush {
+    /// Write-back is started; nothing else is promised.
+    Start,
+    /// What was written before reaches the device before what is written after. Where a system
+    /// has no such call this is `Data`.
+    Barrier,
+    /// The bytes are durable, and the file size that makes them readable.
+    Data,
+    /// The bytes and all metadata are durable; of a file that has a path, its name too.
+    Full,
+}
+
+/// What stands behind the bytes that a file gains when it grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// Space on the device: a full disk is an error now, not a fault later.
+    Allocate,
+    /// A hole: it takes no space until it is written, and the write may then fail.
+    Sparse,
+}
+
+/// Bytes in a page of this machine: the unit in which maps are made and faults happen.
+#[must_use]
+pub fn page_size() -> usize {
+    sys::page_size()
+}
+
+/// What offsets of maps are rounded down to: the page on Unix, 64 KiB on Windows. Views have no
+/// such rule; the rounding is internal.
+#[must_use]
+pub fn granularity() -> u64 {
+    sys::granularity()
+}

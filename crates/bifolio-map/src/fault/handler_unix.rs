@@ -1,0 +1,334 @@
+//! The signal handler that continues after a fault of ours, and passes on every other.
+//!
+//! `SIGBUS` on Linux; on macOS also `SIGSEGV`, which some of its kernels raise instead. Installed
+//! once, on the first map, with `SA_SIGINFO` (it needs the registers), `SA_ONSTACK` (a thread
+//! with a small stack may have an alternate one) and `SA_NODEFER` (whoever we pass a signal to may
+//! fault itself). It takes no lock, allocates nothing and uses no thread-local variable.
+//!
+//! What happens to a signal:
+//! ```text
+//!             si_code > 0: the processor faulted        si_code <= 0: somebody sent it
+//! pc in our table  -> continue at the fix-up            -> previous handler, then see that we
+//! otherwise        -> previous handler                     are still registered
+//! ```
+//! Rust's own handler (for stack overflows) answers a signal that it does not know by setting the
+//! default action and returning, so that a repeated fault ends the process. After a *sent* signal
+//! nothing repeats, and that default would have replaced us: so it becomes the new previous
+//! handler, and ours is put back.
+#![expect(unsafe_code, reason = "signal handlers and register contexts")]
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::Status;
+use super::table::{self, Ours};
+use crate::error::{Error, Result};
+
+/// The signals that a fault in a map can raise.
+#[cfg(target_vendor = "apple")]
+const SIGNALS: &[i32] = &[libc::SIGBUS, libc::SIGSEGV];
+#[cfg(not(target_vendor = "apple"))]
+const SIGNALS: &[i32] = &[libc::SIGBUS];
+
+/// The handler that was there before ours, one for each of [`SIGNALS`].
+///
+/// Two places, written in turn, and the number of the valid one: a handler that runs in another
+/// thread never sees half of an action. Writers hold [`INSTALLING`] or are the signal handler
+/// after a sent signal, which is as rare as it gets; a reader copies at once.
+struct Previous {
+    places: [UnsafeCell<MaybeUninit<libc::sigaction>>; 2],
+    valid: AtomicUsize,
+}
+
+// SAFETY: places are written before `valid` names them (release) and read after it was loaded
+// (acquire); a third action in the time of one copy would be needed for a torn read.
+unsafe impl Sync for Previous {}
+
+impl Previous {
+    const fn new() -> Self {
+        Self {
+            places: [
+                UnsafeCell::new(MaybeUninit::zeroed()),
+                UnsafeCell::new(MaybeUninit::zeroed()),
+            ],
+            valid: AtomicUsize::new(0),
+        }
+    }
+
+    fn get(&self) -> libc::sigaction {
+        let place = self.places[self.valid.load(Ordering::Acquire)].get();
+        // SAFETY: writers use the other place as long as `valid` names this one.
+        let action = unsafe { place.read() };
+        // SAFETY: zeroed or written whole before `valid` named it; all zeros is the default action.
+        unsafe { action.assume_init() }
+    }
+
+    fn set(&self, action: libc::sigaction) {
+        let next = 1 - self.valid.load(Ordering::Relaxed);
+        // SAFETY: readers use the other place until `valid` changes.
+        unsafe { self.places[next].get().write(MaybeUninit::new(action)) };
+        self.valid.store(next, Ordering::Release);
+    }
+}
+
+static PREVIOUS: [Previous; 2] = [Previous::new(), Previous::new()];
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+static INSTALLING: Once = Once::new();
+
+/// Whether every access goes through the kernel here, so that no signal is ever ours.
+const NOT_NEEDED: bool = cfg!(any(
+    miri,
+    bifolio_portable,
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "x86"))
+));
+
+/// Installs the handler, once; later calls cost one load.
+pub(crate) fn install() -> Result<()> {
+    if NOT_NEEDED || INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let mut outcome = Ok(());
+    INSTALLING.call_once(|| {
+        table::PAGE_MASK.store(crate::sys::page_size() - 1, Ordering::Relaxed);
+        outcome = take_over();
+        INSTALLED.store(outcome.is_ok(), Ordering::Release);
+    });
+    outcome
+}
+
+pub(super) fn status() -> Status {
+    if NOT_NEEDED {
+        return Status::NotNeeded;
+    }
+    if !INSTALLED.load(Ordering::Acquire) {
+        return Status::NotInstalled;
+    }
+    let displaced = SIGNALS.iter().any(|&signal| !is_ours(&current(signal)));
+    if displaced { Status::Displaced } else { Status::Active }
+}
+
+/// Puts our handler in front of whatever is there now.
+pub(super) fn take_over() -> Result<()> {
+    for (index, &signal) in SIGNALS.iter().enumerate() {
+        let found = current(signal);
+        if is_ours(&found) {
+            continue;
+        }
+        PREVIOUS[index].set(found);
+        register(signal)
+            .map_err(|error| Error::os("install the fault handler", error))?;
+    }
+    Ok(())
+}
+
+/// Registers our handler for one signal. Async-signal-safe.
+fn register(signal: i32) -> io::Result<()> {
+    // SAFETY: all zeros is a valid action (the default one, with an empty mask).
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = on_signal as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    // SAFETY: `action` is initialised, and `on_signal` has the signature that SA_SIGINFO wants.
+    if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// What is registered now. Async-signal-safe.
+fn current(signal: i32) -> libc::sigaction {
+    let mut action = MaybeUninit::zeroed();
+    // SAFETY: the call only writes the current action; it cannot fail for a valid signal, and
+    // zeros, the default action, are what is left if it did.
+    unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: zeroed at least.
+    unsafe { action.assume_init() }
+}
+
+fn is_ours(action: &libc::sigaction) -> bool {
+    action.sa_sigaction == on_signal as *const () as usize
+}
+
+/// The handler.
+unsafe extern "C" fn on_signal(
+    signal: i32,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // SAFETY: the kernel hands over a valid siginfo.
+    let info_read = unsafe { &*info };
+    let code = info_read.si_code;
+    if code > 0 {
+        // SAFETY: for a fault the kernel fills in the address.
+        let at = unsafe { info_read.si_addr() }.addr();
+        // SAFETY: SA_SIGINFO makes the third argument a context, ours alone until we return.
+        let registers = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+        let (pc, ours) = registers::of_fault(registers);
+        if let Some(fixup) = table::recover(pc, at, ours) {
+            registers::continue_at(registers, fixup);
+            return;
+        }
+    }
+    let index = usize::from(signal != libc::SIGBUS);
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { pass_on(signal, info, context, code > 0, &PREVIOUS[index]) };
+}
+
+/// Calls the previous handler the way the kernel would have.
+///
+/// # Safety
+/// The arguments must be those of the running signal handler.
+unsafe fn pass_on(
+    signal: i32,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+    faulted: bool,
+    previous: &Previous,
+) {
+    let action = previous.get();
+    match action.sa_sigaction {
+        libc::SIG_IGN if !faulted => return,
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // A fault repeats as soon as we return and then meets the default action; a sent
+            // signal is sent again. (A fault cannot be ignored: the kernel would end it too.)
+            // SAFETY: both calls are async-signal-safe and take no pointers.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            if !faulted {
+                // SAFETY: as above.
+                unsafe { libc::raise(signal) };
+            }
+            return;
+        }
+        _ => {}
+    }
+    let mut before = MaybeUninit::uninit();
+    let mut mask = action.sa_mask;
+    if action.sa_flags & libc::SA_NODEFER == 0 {
+        // SAFETY: `mask` is an initialised set; the signal number is valid.
+        unsafe { libc::sigaddset(&raw mut mask, signal) };
+    }
+    // SAFETY: both sets are valid; this is what the kernel does before it calls a handler.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const mask, before.as_mut_ptr()) };
+    if action.sa_flags & libc::SA_RESETHAND != 0 {
+        // SAFETY: all zeros is the default action.
+        previous.set(unsafe { MaybeUninit::zeroed().assume_init() });
+    }
+    if action.sa_flags & libc::SA_SIGINFO != 0 {
+        // SAFETY: SA_SIGINFO says that the handler has this signature; it is neither SIG_DFL nor
+        // SIG_IGN, so it is a function that some library registered.
+        let handler = unsafe {
+            std::mem::transmute::<
+                usize,
+                unsafe extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void),
+            >(action.sa_sigaction)
+        };
+        // SAFETY: called with what the kernel gave us.
+        unsafe { handler(signal, info, context) };
+    } else {
+        // SAFETY: without SA_SIGINFO the handler takes the signal number only.
+        let handler = unsafe {
+            std::mem::transmute::<usize, unsafe extern "C" fn(i32)>(action.sa_sigaction)
+        };
+        // SAFETY: as above.
+        unsafe { handler(signal) };
+    }
+    if !faulted {
+        let now = current(signal);
+        if !is_ours(&now) {
+            previous.set(now);
+            // Nothing can be reported from here; `status` will tell.
+            let _ = register(signal);
+        }
+    }
+    // SAFETY: `before` was written by the first call.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+}
+
+/// Where each system and architecture keeps the registers that matter.
+mod registers {
+    use super::Ours;
+
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "registers")]
+    pub(super) fn of_fault(context: &libc::ucontext_t) -> (usize, Ours) {
+        let gregs = &context.uc_mcontext.gregs;
+        let at = |register: i32| gregs[register as usize] as usize;
+        (at(libc::REG_RIP), Ours { low: at(libc::REG_R9), high: at(libc::REG_R8) })
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "registers")]
+    pub(super) fn continue_at(context: &mut libc::ucontext_t, pc: usize) {
+        context.uc_mcontext.gregs[libc::REG_RIP as usize] = pc as i64;
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "x86"))]
+    #[allow(clippy::cast_sign_loss, reason = "registers")]
+    pub(super) fn of_fault(context: &libc::ucontext_t) -> (usize, Ours) {
+        let gregs = &context.uc_mcontext.gregs;
+        let at = |register: i32| gregs[register as usize] as usize;
+        (at(libc::REG_EIP), Ours { low: at(libc::REG_EAX), high: at(libc::REG_EDX) })
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "x86"))]
+    #[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "registers")]
+    pub(super) fn continue_at(context: &mut libc::ucontext_t, pc: usize) {
+        context.uc_mcontext.gregs[libc::REG_EIP as usize] = pc as i32;
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+    #[allow(clippy::cast_possible_truncation, reason = "registers")]
+    pub(super) fn of_fault(context: &libc::ucontext_t) -> (usize, Ours) {
+        let state = &context.uc_mcontext;
+        let ours = Ours { low: state.regs[3] as usize, high: state.regs[4] as usize };
+        (state.pc as usize, ours)
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+    pub(super) fn continue_at(context: &mut libc::ucontext_t, pc: usize) {
+        context.uc_mcontext.pc = pc as u64;
+    }
+
+    #[cfg(all(target_vendor = "apple", target_arch = "aarch64"))]
+    #[allow(clippy::cast_possible_truncation, reason = "registers")]
+    pub(super) fn of_fault(context: &libc::ucontext_t) -> (usize, Ours) {
+        // SAFETY: the kernel fills in the pointer to the machine context of a signal.
+        let state = unsafe { &(*context.uc_mcontext).__ss };
+        let ours = Ours { low: state.__x[3] as usize, high: state.__x[4] as usize };
+        (state.__pc as usize, ours)
+    }
+
+    #[cfg(all(target_vendor = "apple", target_arch = "aarch64"))]
+    pub(super) fn continue_at(context: &mut libc::ucontext_t, pc: usize) {
+        // SAFETY: as above.
+        unsafe { (*context.uc_mcontext).__ss.__pc = pc as u64 };
+    }
+
+    #[cfg(all(target_vendor = "apple", target_arch = "x86_64"))]
+    #[allow(clippy::cast_possible_truncation, reason = "registers")]
+    pub(super) fn of_fault(context: &libc::ucontext_t) -> (usize, Ours) {
+        // SAFETY: the kernel fills in the pointer to the machine context of a signal.
+        let state = unsafe { &(*context.uc_mcontext).__ss };
+        let ours = Ours { low: state.__r9 as usize, high: state.__r8 as usize };
+        (state.__rip as usize, ours)
+    }
+
+    #[cfg(all(target_vendor = "apple", target_arch = "x86_64"))]
+    pub(super) fn continue_at(context: &mut libc::ucontext_t, pc: usize) {
+        // SAFETY: as above.
+        unsafe { (*context.uc_mcontext).__ss.__rip = pc as u64 };
+    }
+
+    /// Where every access goes through the kernel no instruction is in the table.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "x86")))]
+    pub(super) fn of_fault(_context: &libc::ucontext_t) -> (usize, Ours) {
+        (0, Ours { low: 0, high: 0 })
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "x86")))]
+    pub(super) fn continue_at(_context: &mut libc::ucontext_t, _pc: usize) {}
+}

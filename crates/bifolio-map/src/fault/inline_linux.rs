@@ -1,0 +1,113 @@
+//! The inlined loads of Linux, and the section that lists them.
+#![expect(unsafe_code, reason = "loads by inline assembly")]
+
+use std::arch::asm;
+
+use super::super::table::InlineEntry;
+
+/// The fix-up and the table entry of the access at label 2, which continues at label 3.
+#[cfg(target_arch = "x86_64")]
+macro_rules! listed {
+    () => {
+        concat!(
+            ".pushsection .text.unlikely.bifolio_fixup,\"ax\",@progbits\n",
+            "4: mov {fault:e}, 1\n",
+            "jmp 3b\n",
+            ".popsection\n",
+            ".pushsection bifolio_inline_0_1,\"aR\",@progbits\n",
+            ".balign 4\n",
+            ".long 2b - .\n",
+            ".long 4b - .\n",
+            ".popsection\n",
+        )
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! listed {
+    () => {
+        concat!(
+            ".pushsection .text.unlikely.bifolio_fixup,\"ax\",@progbits\n",
+            "4: mov {fault:w}, #1\n",
+            "b 3b\n",
+            ".popsection\n",
+            ".pushsection bifolio_inline_0_1,\"aR\",@progbits\n",
+            ".balign 4\n",
+            ".long 2b - .\n",
+            ".long 4b - .\n",
+            ".popsection\n",
+        )
+    };
+}
+
+macro_rules! load {
+    ($name:ident, $x86:literal, $arm:literal) => {
+        /// Loads the word at `at`; the second value is not zero if the load faulted.
+        ///
+        /// # Safety
+        /// `at` must lie in memory that is mapped readable for as long as the call lasts; that
+        /// the system cannot supply its bytes is what this function is for.
+        #[inline(always)]
+        pub(in super::super) unsafe fn $name(at: *const u8) -> (u64, u64) {
+            let mut fault: u64 = 0;
+            let value: u64;
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the caller promises that `at` is mapped; a fault continues at label 4,
+            // which writes only `fault`. The registers are declared, the stack is not touched.
+            unsafe {
+                asm!(
+                    concat!("2: ", $x86),
+                    "3:",
+                    listed!(),
+                    at = in(reg) at,
+                    value = out(reg) value,
+                    fault = inout(reg) fault,
+                    options(nostack, readonly, preserves_flags),
+                );
+            }
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            unsafe {
+                asm!(
+                    concat!("2: ", $arm),
+                    "3:",
+                    listed!(),
+                    at = in(reg) at,
+                    value = out(reg) value,
+                    fault = inout(reg) fault,
+                    options(nostack, readonly, preserves_flags),
+                );
+            }
+            (value, fault)
+        }
+    };
+}
+
+load!(load_8, "movzx {value:e}, byte ptr [{at}]", "ldrb {value:w}, [{at}]");
+load!(load_16, "movzx {value:e}, word ptr [{at}]", "ldrh {value:w}, [{at}]");
+load!(load_32, "mov {value:e}, dword ptr [{at}]", "ldr {value:w}, [{at}]");
+load!(load_64, "mov {value}, qword ptr [{at}]", "ldr {value}, [{at}]");
+
+unsafe extern "C" {
+    #[link_name = "__start_bifolio_inline_0_1"]
+    static START: InlineEntry;
+    #[link_name = "__stop_bifolio_inline_0_1"]
+    static STOP: InlineEntry;
+}
+
+// Keeps the section in being in programs that inline no load, so that its ends are defined.
+std::arch::global_asm!(
+    ".pushsection bifolio_inline_0_1,\"aR\",@progbits",
+    ".balign 4",
+    ".long 0",
+    ".long 0",
+    ".popsection",
+);
+
+/// The fix-up of the inlined load at `pc`. Linear: a program has some hundreds of entries, and a
+/// fault costs microseconds anyway.
+pub(in super::super) fn recover(pc: usize) -> Option<usize> {
+    // SAFETY: both symbols are the linker's bounds of the section that only `listed!` and the
+    // block above fill, with whole entries.
+    let entries = unsafe { InlineEntry::between(&raw const START, &raw const STOP) };
+    entries.iter().find_map(|entry| entry.matches(pc))
+}

@@ -1,0 +1,224 @@
+//! Frozen bytes: memory that can never change again, and so may be lent as `&[u8]`.
+
+use std::fmt;
+use std::fs::File;
+use std::ops::Deref;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{Place, Span};
+use crate::scratch::Scratch;
+use crate::section::{Access, Section, SectionKind};
+use crate::sys::{self, Protection};
+use crate::view::ReadWrite;
+
+/// Bytes that nobody can change, cut off or take away, and so a safe `&[u8]`.
+///
+/// On Linux this is a sealed memory file: the kernel refuses every write, growth and truncation
+/// from any process, and all pages exist before it is sealed. It can be handed to other processes
+/// ([`section`](Self::section), [`Section::inherit`]), who see that it is sealed. Elsewhere it is
+/// private memory of this process, protected against writing.
+///
+/// ```
+/// use bifolio_map::Frozen;
+/// let frozen = Frozen::copy_of(b"111\r\n222\r\n333")?;
+/// assert_eq!(frozen.lines_count(), 3);
+/// # trait Lines { fn lines_count(&self) -> usize; }
+/// # impl Lines for [u8] { fn lines_count(&self) -> usize { self.split(|&b| b == b'\n').count() } }
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+pub struct Frozen {
+    bytes: Bytes,
+}
+
+enum Bytes {
+    /// A read-only map of a sealed section.
+    Sealed { span: SealedSpan, section: Section },
+    /// Private memory that was made read-only.
+    Private(ReadOnly),
+}
+
+impl Frozen {
+    /// Freezes a copy of `bytes`.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `LimitReached`.
+    pub fn copy_of(bytes: &[u8]) -> Result<Self> {
+        if !sys::HAS_SEALS {
+            let mut scratch = Scratch::zeroed(bytes.len() as u64)?;
+            scratch.copy_from_slice(bytes);
+            return Ok(Self { bytes: Bytes::Private(ReadOnly::new(scratch)?) });
+        }
+        let section = Section::anonymous(bytes.len() as u64)?;
+        section.view::<ReadWrite>()?.write_at(0, bytes)?;
+        section.freeze()
+    }
+
+    /// The bytes of a section that somebody sealed, usually one that was inherited.
+    ///
+    /// # Errors
+    /// `NotSupported` if the section is not sealed against writing and shrinking, or is memory
+    /// whose pages can still be missing (huge pages); always so where there are no seals.
+    pub fn of_sealed(section: Section) -> Result<Self> {
+        const DOING: &str = "lend as frozen bytes";
+        let sealed = sys::is_sealed(section.object()).map_err(|error| section.os(DOING, error))?;
+        if !sealed {
+            return Err(section.fail(
+                Error::new(ErrorKind::NotSupported, DOING)
+                    .because("it is not sealed memory, so others could change it"),
+            ));
+        }
+        let span = SealedSpan::new(&section)?;
+        Ok(Self { bytes: Bytes::Sealed { span, section } })
+    }
+
+    /// The bytes of a file that fs-verity protects: the kernel compares every block with the
+    /// file's digest when it is read in. A bad block is still a fault, not a lie, so the file is
+    /// read through a guard once and its copy frozen.
+    ///
+    /// # Errors
+    /// `NotSupported` if the file is not protected or the system has no fs-verity; `StorageFault`
+    /// for a block that does not match; otherwise as [`Section::open`].
+    pub fn of_verity_file(path: impl AsRef<Path>) -> Result<Self> {
+        const DOING: &str = "freeze the verity file";
+        let path = path.as_ref();
+        let fail = |error| Error::os(DOING, error).at_path(path);
+        let file = File::open(path).map_err(fail)?;
+        if !sys::has_verity(&file).map_err(fail)? {
+            return Err(Error::new(ErrorKind::NotSupported, DOING)
+                .at_path(path)
+                .because("fs-verity is not enabled on this file"));
+        }
+        let section = Section::from_file(file)?;
+        section.freeze_copy()
+    }
+
+    /// The sealed section, for handing it on; `None` where frozen bytes are private memory.
+    #[must_use]
+    pub fn section(&self) -> Option<&Section> {
+        match &self.bytes {
+            Bytes::Sealed { section, .. } => Some(section),
+            Bytes::Private(_) => None,
+        }
+    }
+}
+
+impl Section {
+    /// Makes anonymous memory immutable, for this and every other process, for ever.
+    ///
+    /// # Errors
+    /// `Busy` while anybody has a writable view of it; `NotSupported` for files (take
+    /// [`freeze_copy`](Self::freeze_copy)) and where the system has no seals; `OutOfMemory` if
+    /// there is no memory for its holes.
+    pub fn freeze(self) -> Result<Frozen> {
+        const DOING: &str = "freeze";
+        if self.kind() != SectionKind::Anonymous || !sys::HAS_SEALS {
+            return Err(self.fail(Error::new(ErrorKind::NotSupported, DOING).because(
+                "only anonymous memory can be sealed, and only on Linux; see freeze_copy()",
+            )));
+        }
+        let len = self.len()?;
+        if len > 0 {
+            // A hole would be filled at the first read, which may find no memory.
+            sys::allocate(self.object(), 0, len).map_err(|error| self.os(DOING, error))?;
+        }
+        sys::seal(self.object()).map_err(|error| {
+            let error = self.os(DOING, error);
+            match error.kind() {
+                ErrorKind::Busy => error.because("a writable view of it exists, perhaps elsewhere"),
+                _ => error,
+            }
+        })?;
+        Frozen::of_sealed(self)
+    }
+
+    /// A frozen copy of the bytes as they are now.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    pub fn freeze_copy(&self) -> Result<Frozen> {
+        if sys::HAS_SEALS {
+            return self.snapshot()?.freeze();
+        }
+        let mut scratch = Scratch::zeroed(self.len()?)?;
+        self.view_of::<crate::Read>(..scratch.len() as u64)?.read_at(0, &mut scratch)?;
+        Ok(Frozen { bytes: Bytes::Private(ReadOnly::new(scratch)?) })
+    }
+}
+
+impl Deref for Frozen {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Sealed { span, .. } => span.as_slice(),
+            Bytes::Private(memory) => memory.as_slice(),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Frozen {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frozen").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+use lend::{ReadOnly, SealedSpan};
+
+/// The two places where frozen memory becomes a slice.
+mod lend {
+    #![expect(unsafe_code, reason = "lends immutable memory as slices")]
+
+    use super::{Access, ErrorKind, Place, Protection, Result, Scratch, Section, Span, sys};
+
+    /// A map of a section that was found sealed.
+    pub(super) struct SealedSpan(Span);
+
+    impl SealedSpan {
+        /// Maps a section after checking, once more and here, that it is sealed.
+        pub(super) fn new(section: &Section) -> Result<Self> {
+            const DOING: &str = "map frozen";
+            let os = |error| section.os(DOING, error);
+            assert!(sys::is_sealed(section.object()).map_err(os)?, "the caller checks the seals");
+            let size = section.len()?;
+            let size = usize::try_from(size)
+                .map_err(|_| section.fail(crate::Error::new(ErrorKind::OutOfMemory, DOING)))?;
+            // A handle for reading: old kernels refuse to map a sealed file through a writable one.
+            let number = sys::inheritance_number(section.object());
+            let reader = sys::open_inherited(number, Access::Read, section.kind(), size as u64)
+                .map_err(os)?;
+            let span =
+                Span::map(&reader, Protection::Read, 0, size, Place::Anywhere).map_err(os)?;
+            Ok(Self(span))
+        }
+
+        pub(super) fn as_slice(&self) -> &[u8] {
+            // SAFETY: the seals mean that no process can write, shrink or punch the memory, now or
+            // later; every page was allocated before; the span keeps the map alive. So for as long
+            // as `self` lives the bytes are there and never change.
+            unsafe { std::slice::from_raw_parts(self.0.as_ptr(), self.0.size()) }
+        }
+    }
+
+    /// Private memory that was made read-only.
+    pub(super) struct ReadOnly(Scratch);
+
+    impl ReadOnly {
+        /// Takes memory away from writers for good.
+        #[cfg_attr(target_os = "linux", allow(dead_code, reason = "Linux has seals"))]
+        pub(super) fn new(scratch: Scratch) -> Result<Self> {
+            scratch.protect()?;
+            Ok(Self(scratch))
+        }
+
+        pub(super) fn as_slice(&self) -> &[u8] {
+            &self.0
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! File locks: byte ranges of a file that one opener holds against all others.
+//!
+//! A lock belongs to the [`FileLock`], that is, to its own opening of the file: other openings in
+//! the same process are "others" too, closing some other handle of the file does not drop it (as
+//! POSIX record locks would), and the system gives it back when the holder dies, however it dies.
+//! A forked child shares the holder's opening, and so keeps its locks alive.
+//!
+//! They are advisory on Unix: who does not ask is not kept out. On Windows a locked range cannot
+//! be read or written through other handles, but it can through maps.
+
+use std::fs::File;
+use std::io;
+use std::ops::{Bound, Range, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::section::{Access, Create};
+use crate::sys;
+
+/// How a range is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockKind {
+    /// Together with other shared locks.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Patience {
+    /// Not at all.
+    Try,
+    /// At most so long.
+    For(Duration),
+    /// For ever.
+    Forever,
+}
+
+/// What [`FileLock::probe`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockState {
+    /// Nobody else holds any byte of the range.
+    Free,
+    /// Somebody else holds a byte of it, shared or alone.
+    Held,
+}
+
+/// A file opened for locking. Its bytes need not exist: any `u64` range below 2^63 can be locked,
+/// also far past the end.
+///
+/// ```
+/// use bifolio_map::{FileLock, LockKind, LockState, Patience};
+/// let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("lock");
+/// let (mine, yours) = (FileLock::open_or_create(&path)?, FileLock::open(&path)?);
+/// let guard = mine.lock(0..1, LockKind::Exclusive, Patience::Forever)?;
+/// assert_eq!(yours.probe(0..1)?, LockState::Held);
+/// drop(guard);
+/// let _guard = yours.lock(0..1, LockKind::Exclusive, Patience::Try)?;
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+    path: PathBuf,
+}
+
+/// A held lock; dropping it lets go.
+#[derive(Debug)]
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct LockGuard<'lock> {
+    lock: &'lock FileLock,
+    range: Range<u64>,
+}
+
+impl FileLock {
+    /// Opens an existing file for locking, for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::with(path.as_ref(), Access::ReadWrite, Create::Never)
+    }
+
+    /// Opens an existing file for shared locks only, for which reading is enough.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        Self::with(path.as_ref(), Access::Read, Create::Never)
+    }
+
+    /// Opens a file for locking, creating an empty one where there is none.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, `NotFound` for the directory.
+    pub fn open_or_create(path: impl AsRef<Path>) -> Result<Self> {
+        Self::with(path.as_ref(), Access::ReadWrite, Create::IfMissing)
+    }
+
+    fn with(path: &Path, access: Access, create: Create) -> Result<Self> {
+        let file = sys::open(path, access, create, 0o600)
+            .map_err(|error| Error::os("open for locking", error).at_path(path))?;
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// Locks a range of bytes.
+    ///
+    /// # Errors
+    /// `Busy` with [`Patience::Try`], `TimedOut` with [`Patience::For`]; `InvalidInput` for an
+    /// empty range; `NotSupported` where the file system has no locks.
+    pub fn lock(
+        &self,
+        range: impl RangeBounds<u64>,
+        kind: LockKind,
+        patience: Patience,
+    ) -> Result<LockGuard<'_>> {
+        const DOING: &str = "lock";
+        let range = self.resolve(range)?;
+        let how = match kind {
+            LockKind::Shared => sys::LockKind::Shared,
+            LockKind::Exclusive => sys::LockKind::Exclusive,
+        };
+        let outcome = match patience {
+            Patience::Forever => sys::lock(&self.file, &range, how),
+            Patience::Try => sys::try_lock(&self.file, &range, how),
+            Patience::For(time) => return self.lock_within(range, how, time),
+        };
+        outcome.map_err(|error| self.fail(DOING, error, &range))?;
+        Ok(LockGuard { lock: self, range })
+    }
+
+    /// No system waits for a file lock with a time limit: try, and sleep a little longer each time.
+    fn lock_within(
+        &self,
+        range: Range<u64>,
+        how: sys::LockKind,
+        time: Duration,
+    ) -> Result<LockGuard<'_>> {
+        let started = Instant::now();
+        let mut pause = Duration::from_micros(50);
+        loop {
+            match sys::try_lock(&self.file, &range, how) {
+                Ok(()) => return Ok(LockGuard { lock: self, range }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(self.fail("lock", error, &range)),
+            }
+            let left = time.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(Error::new(ErrorKind::TimedOut, "lock")
+                    .at_path(&self.path)
+                    .at_offset(range.start)
+                    .because(format!("somebody else held it for {time:?}")));
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether somebody else holds a lock in the range: another process, or another opening in
+    /// this one. What this `FileLock` holds itself does not count.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn probe(&self, range: impl RangeBounds<u64>) -> Result<LockState> {
+        let range = self.resolve(range)?;
+        let held = sys::is_locked_by_others(&self.file, &range)
+            .map_err(|error| self.fail("probe the lock of", error, &range))?;
+        Ok(if held { LockState::Held } else { LockState::Free })
+    }
+
+    fn resolve(&self, wanted: impl RangeBounds<u64>) -> Result<Range<u64>> {
+        let bounds = (wanted.start_bound().cloned(), wanted.end_bound().cloned());
+        let limit = match bounds.1 {
+            Bound::Unbounded => u64::MAX,
+            _ => i64::MAX as u64,
+        };
+        crate::range::resolve(bounds, limit).filter(|range| !range.is_empty()).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "lock").at_path(&self.path).because(format!(
+                "{} is not a range of at least one byte below 2^63",
+                crate::section::words(bounds)
+            ))
+        })
+    }
+
+    #[cold]
+    fn fail(&self, doing: &'static str, error: io::Error, range: &Range<u64>) -> Error {
+        let error = Error::os(doing, error).at_path(&self.path).at_offset(range.start);
+        match error.kind() {
+            ErrorKind::Busy => error.because("somebody else holds a lock there"),
+            _ => error,
+        }
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    fn drop(&mut self) {
+        // Unlocking a range of an open file does not fail; closing the file unlocks in any case.
+        let _ = sys::unlock(&self.lock.file, &self.range);
+    }
+}

@@ -1,0 +1,555 @@
+//! Mapped memory and the one type that touches it.
+//!
+//! A [`Memory`] owns a mapping and ends it when its last user is gone. A [`Span`] is a window on
+//! one: it checks bounds and rights, and then goes through the guarded routines of `fault`. All
+//! its methods are safe, whatever other threads and processes do to the bytes, and whatever
+//! becomes of the file; that is the argument on which the rest of the crate stands:
+//!
+//! - a span keeps its memory mapped (it holds the `Arc`), so its addresses stay ours;
+//! - bounds are checked against the span's own size, which never exceeds the mapping's;
+//! - no reference to the bytes exists: they are copied, loaded and stored by assembly or by the
+//!   kernel, so racing writers cannot make it undefined;
+//! - a page that the system cannot supply is a [`Stop::Fault`].
+//!
+//! Fields are private to this file. It knows nothing about files' names, errors or modes.
+#![expect(unsafe_code, reason = "owns mappings and hands their addresses to the guarded routines")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::Flush;
+use crate::fault::guard::{self, AtomicWord, Fault, Word};
+use crate::range::{Window, inside, pages_inside, pages_touching};
+use crate::sys::{self, Object, Protection};
+use crate::view::Advice;
+
+/// Why an access did not happen, or not all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The range lies outside the span.
+    Outside,
+    /// The address is not a multiple of the word's size.
+    Misaligned,
+    /// The memory is mapped for reading only.
+    ReadOnly,
+    /// The architecture has no recoverable read-modify-write.
+    NoAtomics,
+    /// The system could not supply a page; so many bytes were accessed before it.
+    Fault(usize),
+}
+
+/// One mapping.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    kind: Kind,
+    writable: Writable,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writable {
+    Yes,
+    No,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Nothing is mapped: the span is empty.
+    Empty,
+    /// A mapping of the system, in whole pages or what it rounds to pages.
+    Mapped { base: NonNull<u8>, size: usize },
+    /// Addresses into which a view grows.
+    Reserved(sys::Reservation),
+    /// Memory of the allocator: for storage in memory, and for Miri.
+    Heap { base: NonNull<u8>, layout: Layout },
+}
+
+// SAFETY: a mapping belongs to the process; which thread unmaps it does not matter.
+unsafe impl Send for Memory {}
+// SAFETY: a shared `Memory` only lends its addresses; the accesses are those of `Span`.
+unsafe impl Sync for Memory {}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        match &mut self.kind {
+            Kind::Empty => {}
+            // SAFETY: spans hold the `Arc`, so none is left, and the mapping is ours.
+            Kind::Mapped { base, size } => unsafe { sys::unmap(*base, *size) },
+            // SAFETY: as above.
+            Kind::Reserved(reservation) => unsafe { reservation.release() },
+            // SAFETY: as above; it was allocated with this layout.
+            Kind::Heap { base, layout } => unsafe { dealloc(base.as_ptr(), *layout) },
+        }
+    }
+}
+
+/// A window on mapped memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    memory: Arc<Memory>,
+    base: NonNull<u8>,
+    size: usize,
+}
+
+// SAFETY: every access goes through the guarded routines, which may race by design.
+unsafe impl Send for Span {}
+// SAFETY: as above.
+unsafe impl Sync for Span {}
+
+/// Where a span has to lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Anywhere,
+    /// The first byte of the span at this address, or an error.
+    At(usize),
+}
+
+impl Span {
+    /// A span of no bytes.
+    pub(crate) fn empty() -> Self {
+        let memory = Memory { kind: Kind::Empty, writable: Writable::Yes };
+        Self { memory: Arc::new(memory), base: NonNull::dangling(), size: 0 }
+    }
+
+    /// Maps `size` bytes from `offset` of an object. The caller has compared with its length.
+    pub(crate) fn map(
+        object: &Object,
+        protection: Protection,
+        offset: u64,
+        size: usize,
+        place: Place,
+    ) -> io::Result<Self> {
+        if size == 0 {
+            return Ok(Self::empty());
+        }
+        let window = Window::covering(offset, size as u64, sys::granularity())
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        let at = match place {
+            Place::Anywhere => None,
+            Place::At(address) => {
+                Some(address.checked_sub(window.lead).ok_or(io::ErrorKind::InvalidInput)?)
+            }
+        };
+        let base = sys::map(object, protection, window.map_offset, window.map_size, at)?;
+        let kind = Kind::Mapped { base, size: window.map_size };
+        let memory = Arc::new(Memory { kind, writable: writable(protection) });
+        // SAFETY: the window puts the lead inside the mapping.
+        let base = unsafe { base.add(window.lead) };
+        Ok(Self { memory, base, size })
+    }
+
+    /// Reserves addresses for `capacity` bytes from `offset`, of which the first `size` are there.
+    /// `offset` must be a multiple of the granularity.
+    pub(crate) fn reserve(
+        object: &Object,
+        protection: Protection,
+        offset: u64,
+        size: usize,
+        capacity: usize,
+    ) -> io::Result<Self> {
+        let reservation = sys::reserve(object, protection, offset, capacity)?;
+        let base = reservation.base;
+        let memory = Memory { kind: Kind::Reserved(reservation), writable: writable(protection) };
+        let span = Self { memory: Arc::new(memory), base, size: capacity };
+        span.extend(object, protection, offset, size)?;
+        Ok(span)
+    }
+
+    /// Makes the first `size` bytes of a reserved span accessible.
+    pub(crate) fn extend(
+        &self,
+        object: &Object,
+        protection: Protection,
+        offset: u64,
+        size: usize,
+    ) -> io::Result<()> {
+        match &self.memory.kind {
+            Kind::Reserved(reservation) => reservation.extend(object, protection, offset, size),
+            _ => Ok(()),
+        }
+    }
+
+    /// Zeroed memory of the allocator.
+    pub(crate) fn heap(size: usize) -> io::Result<Self> {
+        if size == 0 {
+            return Ok(Self::empty());
+        }
+        let layout = Layout::from_size_align(size, 4096)
+            .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        // SAFETY: the layout is not empty.
+        let base = unsafe { alloc_zeroed(layout) };
+        let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
+        let memory = Memory { kind: Kind::Heap { base, layout }, writable: Writable::Yes };
+        Ok(Self { memory: Arc::new(memory), base, size })
+    }
+
+    /// A part of this span, in the same memory.
+    pub(crate) fn part(&self, range: Range<usize>) -> Option<Self> {
+        if range.start > range.end || range.end > self.size {
+            return None;
+        }
+        // SAFETY: the start lies inside the span, so inside the mapping.
+        let base = unsafe { self.base.add(range.start) };
+        Some(Self { memory: Arc::clone(&self.memory), base, size: range.len() })
+    }
+
+    /// Bytes in the span.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The address of the first byte.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Gives the whole pages outside `keep` back to the system. Fails, changing nothing, while
+    /// other spans use the memory or where the system unmaps whole mappings only.
+    pub(crate) fn release_outside(mut self, keep: Range<usize>) -> Result<Self, Self> {
+        let Some(part) = self.part(keep) else { return Err(self) };
+        let (base, size) = (part.base, part.size);
+        drop(part);
+        let Some(memory) = Arc::get_mut(&mut self.memory) else { return Err(self) };
+        if let Kind::Mapped { base: map, size: map_size } = &mut memory.kind {
+            if !sys::CAN_UNMAP_PARTS {
+                return Err(self);
+            }
+            let page = sys::page_size();
+            let start = base.addr().get() - map.addr().get();
+            let kept = pages_touching(start..start + size, page);
+            let end = kept.end.min(pages_touching(0..*map_size, page).end);
+            // SAFETY: `start` lies inside the mapping.
+            let tail = unsafe { map.add(end) };
+            let whole = pages_touching(0..*map_size, page).end;
+            if end < whole {
+                // SAFETY: these pages are ours, and no span but this one exists.
+                unsafe { sys::unmap(tail, whole - end) };
+            }
+            if kept.start > 0 {
+                // SAFETY: as above.
+                unsafe { sys::unmap(*map, kept.start) };
+            }
+            if kept.is_empty() {
+                memory.kind = Kind::Empty;
+            } else {
+                // SAFETY: the kept pages lie inside the old mapping.
+                *map = unsafe { map.add(kept.start) };
+                *map_size = end - kept.start;
+            }
+        }
+        Ok(Self { memory: self.memory, base, size })
+    }
+
+    /// The address of `size` bytes at `offset`, if they lie inside.
+    #[inline]
+    fn at(&self, offset: u64, size: usize) -> Result<*mut u8, Stop> {
+        let range = inside(offset, size, self.size).ok_or(Stop::Outside)?;
+        // SAFETY: inside the span, so inside the mapping.
+        Ok(unsafe { self.base.as_ptr().add(range.start) })
+    }
+
+    /// As [`at`](Self::at), for writing.
+    #[inline]
+    fn at_mut(&self, offset: u64, size: usize) -> Result<*mut u8, Stop> {
+        if self.memory.writable == Writable::No {
+            return Err(Stop::ReadOnly);
+        }
+        self.at(offset, size)
+    }
+
+    /// As [`at_mut`](Self::at_mut), for an atomic word.
+    #[inline]
+    fn at_word<W>(&self, offset: u64) -> Result<*mut u8, Stop> {
+        let at = self.at(offset, size_of::<W>())?;
+        if !at.addr().is_multiple_of(size_of::<W>()) {
+            return Err(Stop::Misaligned);
+        }
+        Ok(at)
+    }
+
+    /// Does a guarded access; after a fault once more if the memory was only being extended.
+    #[inline]
+    fn guarded<T>(&self, access: impl Fn() -> Result<T, Fault>) -> Result<T, Stop> {
+        match access() {
+            Ok(value) => Ok(value),
+            Err(fault) => self.after_fault(fault, access),
+        }
+    }
+
+    #[cold]
+    fn after_fault<T>(
+        &self,
+        fault: Fault,
+        access: impl Fn() -> Result<T, Fault>,
+    ) -> Result<T, Stop> {
+        if let Kind::Reserved(reservation) = &self.memory.kind
+            && reservation.settle() == sys::Settled::TryAgain
+        {
+            return access().map_err(|fault| Stop::Fault(fault.done));
+        }
+        Err(Stop::Fault(fault.done))
+    }
+
+    /// Copies bytes out.
+    #[inline]
+    pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Stop> {
+        let from = self.at(offset, out.len())?;
+        let (to, size) = (out.as_mut_ptr(), out.len());
+        self.guarded(|| {
+            // SAFETY: initialised bytes may be seen as perhaps uninitialised ones; `copy_out`
+            // writes only initialised bytes into them. `out` is borrowed for the whole call.
+            let out = unsafe { std::slice::from_raw_parts_mut(to.cast::<MaybeUninit<u8>>(), size) };
+            // SAFETY: `from` is mapped for as long as the span lives.
+            unsafe { guard::copy_out(from, out) }
+        })
+    }
+
+    /// Copies bytes out into fresh memory; all of `out` is initialised if it succeeds.
+    pub(crate) fn read_uninit(&self, offset: u64, out: &mut [MaybeUninit<u8>]) -> Result<(), Stop> {
+        let from = self.at(offset, out.len())?;
+        let (to, size) = (out.as_mut_ptr(), out.len());
+        self.guarded(|| {
+            // SAFETY: `out` is borrowed for the whole call.
+            let out = unsafe { std::slice::from_raw_parts_mut(to, size) };
+            // SAFETY: `from` is mapped for as long as the span lives.
+            unsafe { guard::copy_out(from, out) }
+        })
+    }
+
+    /// Appends bytes to a vector, without zeroing it first.
+    pub(crate) fn read_onto(
+        &self,
+        offset: u64,
+        size: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Stop> {
+        // Bounds first: a hostile length must not allocate.
+        self.at(offset, size)?;
+        out.reserve(size);
+        let len = out.len();
+        self.read_uninit(offset, &mut out.spare_capacity_mut()[..size])?;
+        // SAFETY: the read initialised `size` bytes of the spare capacity.
+        unsafe { out.set_len(len + size) };
+        Ok(())
+    }
+
+    /// The value at `offset`: of 1, 2, 4 or 8 bytes by one load, otherwise by a copy.
+    #[inline]
+    pub(crate) fn read_value<T: zerocopy::FromBytes>(&self, offset: u64) -> Result<T, Stop> {
+        let mut value = MaybeUninit::<T>::uninit();
+        let to = value.as_mut_ptr();
+        // The match is on a constant: one arm is left after compilation.
+        match size_of::<T>() {
+            // SAFETY (of the writes): `to` has as many bytes as the word, at whatever alignment.
+            1 => {
+                let word = self.load::<u8>(offset)?;
+                // SAFETY: as above.
+                unsafe { to.cast::<u8>().write_unaligned(word) };
+            }
+            2 => {
+                let word = self.load::<u16>(offset)?;
+                // SAFETY: as above.
+                unsafe { to.cast::<u16>().write_unaligned(word) };
+            }
+            4 => {
+                let word = self.load::<u32>(offset)?;
+                // SAFETY: as above.
+                unsafe { to.cast::<u32>().write_unaligned(word) };
+            }
+            8 => {
+                let word = self.load::<u64>(offset)?;
+                // SAFETY: as above.
+                unsafe { to.cast::<u64>().write_unaligned(word) };
+            }
+            size => {
+                // SAFETY: the value's own bytes, as perhaps uninitialised ones.
+                let bytes = unsafe { std::slice::from_raw_parts_mut(to.cast(), size) };
+                self.read_uninit(offset, bytes)?;
+            }
+        }
+        // SAFETY: every byte was written, and any bytes are a value of a `FromBytes` type.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// Copies bytes in.
+    #[inline]
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Stop> {
+        let to = self.at_mut(offset, bytes.len())?;
+        // SAFETY: `to` is mapped writable for as long as the span lives.
+        self.guarded(|| unsafe { guard::copy_in(to, bytes) })
+    }
+
+    /// Sets `size` bytes to `byte`.
+    pub(crate) fn fill(&self, offset: u64, byte: u8, size: usize) -> Result<(), Stop> {
+        let to = self.at_mut(offset, size)?;
+        // SAFETY: as above.
+        self.guarded(|| unsafe { guard::fill(to, byte, size) })
+    }
+
+    /// Loads a word from any address; an aligned one in one piece, with acquire ordering.
+    #[inline]
+    pub(crate) fn load<W: Word>(&self, offset: u64) -> Result<W, Stop> {
+        let at = self.at(offset, size_of::<W>())?;
+        // SAFETY: `at` is mapped for as long as the span lives.
+        self.guarded(|| unsafe { W::load(at) })
+    }
+
+    /// Stores a word to any address; an aligned one in one piece, with release ordering.
+    #[inline]
+    pub(crate) fn store<W: Word>(&self, offset: u64, value: W) -> Result<(), Stop> {
+        let at = self.at_mut(offset, size_of::<W>())?;
+        // SAFETY: `at` is mapped writable for as long as the span lives.
+        self.guarded(|| unsafe { W::store(at, value) })
+    }
+
+    /// Whether an atomic word may lie at `offset`.
+    pub(crate) fn check_word<W>(&self, offset: u64) -> Result<(), Stop> {
+        self.at_word::<W>(offset).map(drop)
+    }
+
+    /// The address of an atomic word for read-modify-writes.
+    #[inline]
+    fn at_atomic<W>(&self, offset: u64) -> Result<*mut u8, Stop> {
+        let at = self.at_word::<W>(offset)?;
+        if self.memory.writable == Writable::No {
+            return Err(Stop::ReadOnly);
+        }
+        if !guard::HAS_ATOMICS {
+            return Err(Stop::NoAtomics);
+        }
+        Ok(at)
+    }
+
+    /// Stores and gives back what was there.
+    #[inline]
+    pub(crate) fn swap<W: AtomicWord>(&self, offset: u64, value: W) -> Result<W, Stop> {
+        let at = self.at_atomic::<W>(offset)?;
+        // SAFETY: aligned, and mapped writable for as long as the span lives.
+        self.guarded(|| unsafe { W::swap(at, value) })
+    }
+
+    /// Adds and gives back what was there.
+    #[inline]
+    pub(crate) fn add<W: AtomicWord>(&self, offset: u64, value: W) -> Result<W, Stop> {
+        let at = self.at_atomic::<W>(offset)?;
+        // SAFETY: as above.
+        self.guarded(|| unsafe { W::add(at, value) })
+    }
+
+    /// Stores `new` if `expected` is there; gives back what was there.
+    #[inline]
+    pub(crate) fn compare_exchange<W: AtomicWord>(
+        &self,
+        offset: u64,
+        expected: W,
+        new: W,
+    ) -> Result<W, Stop> {
+        let at = self.at_atomic::<W>(offset)?;
+        // SAFETY: as above.
+        self.guarded(|| unsafe { W::compare_exchange(at, expected, new) })
+    }
+
+    /// Waits while the word at `offset` has the value `expected`.
+    pub(crate) fn wait(
+        &self,
+        offset: u64,
+        expected: u32,
+        timeout: Option<std::time::Duration>,
+    ) -> Result<sys::Waited, Stop> {
+        let at = self.at_word::<u32>(offset)?;
+        // SAFETY: aligned, and mapped for as long as the span lives.
+        match unsafe { sys::wait(at, expected, timeout) } {
+            sys::Waited::Fault => Err(Stop::Fault(0)),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Wakes waiters of the word at `offset`.
+    pub(crate) fn wake(&self, offset: u64, count: u32) -> Result<u32, Stop> {
+        let at = self.at_word::<u32>(offset)?;
+        // SAFETY: as above.
+        Ok(unsafe { sys::wake(at, count) })
+    }
+
+    /// The pages that touch `range` of the span, as start and size; `None` if nothing is mapped
+    /// there. The range must lie inside.
+    fn pages(&self, range: &Range<usize>) -> Option<(NonNull<u8>, usize)> {
+        if range.is_empty() || matches!(self.memory.kind, Kind::Empty | Kind::Heap { .. }) {
+            return None;
+        }
+        let base = self.base.addr().get();
+        let pages = pages_touching(base + range.start..base + range.end, sys::page_size());
+        let back = base - pages.start;
+        // SAFETY: mappings start at a page, so the first page's start lies inside ours.
+        let start = unsafe { self.base.sub(back) };
+        Some((start, pages.len()))
+    }
+
+    /// Makes the stores to `range` durable as far as `level` says. `offset` is the section's
+    /// offset of the span's first byte.
+    pub(crate) fn flush(
+        &self,
+        object: &Object,
+        protection: Protection,
+        offset: u64,
+        range: &Range<usize>,
+        level: Flush,
+    ) -> io::Result<()> {
+        let Some((start, size)) = self.pages(range) else { return Ok(()) };
+        let lead = self.base.addr().get() + range.start - start.addr().get();
+        let from = offset + range.start as u64 - lead as u64;
+        // SAFETY: the pages are ours and map `object` from `from`.
+        unsafe { sys::flush(object, protection, from, start, size, level) }
+    }
+
+    /// Gives advice on the pages that touch `range`.
+    pub(crate) fn advise(&self, range: &Range<usize>, advice: Advice) -> io::Result<()> {
+        let Some((start, size)) = self.pages(range) else { return Ok(()) };
+        // SAFETY: the pages are ours.
+        unsafe { sys::advise(start, size, advice) }
+    }
+
+    /// Lets go of the whole pages inside `range` of a shared mapping.
+    pub(crate) fn drop_pages(&self, range: &Range<usize>) -> io::Result<()> {
+        let base = self.base.addr().get();
+        let pages = pages_inside(base + range.start..base + range.end, sys::page_size());
+        if pages.is_empty() || matches!(self.memory.kind, Kind::Empty | Kind::Heap { .. }) {
+            return Ok(());
+        }
+        // SAFETY: the pages lie inside the span.
+        let start = unsafe { self.base.add(pages.start - base) };
+        // SAFETY: they are ours; the view's mode says that the mapping is shared.
+        unsafe { sys::drop_pages(start, pages.len()) }
+    }
+
+    /// Keeps the pages that touch `range` in memory.
+    pub(crate) fn lock(&self, range: &Range<usize>) -> io::Result<()> {
+        let Some((start, size)) = self.pages(range) else { return Ok(()) };
+        // SAFETY: the pages are ours.
+        unsafe { sys::lock_memory(start, size) }
+    }
+
+    /// Lets the pages that touch `range` go again.
+    pub(crate) fn unlock(&self, range: &Range<usize>) -> io::Result<()> {
+        let Some((start, size)) = self.pages(range) else { return Ok(()) };
+        // SAFETY: the pages are ours.
+        unsafe { sys::unlock_memory(start, size) }
+    }
+
+    /// Whether the page of the byte at `offset` is in memory, if the system says.
+    pub(crate) fn is_resident(&self, offset: usize) -> Option<bool> {
+        let (start, _) = self.pages(&(offset..(offset + 1).min(self.size)))?;
+        // SAFETY: the page is ours.
+        unsafe { sys::is_resident(start) }
+    }
+}
+
+fn writable(protection: Protection) -> Writable {
+    match protection {
+        Protection::Read => Writable::No,
+        Protection::ReadWrite | Protection::CopyOnWrite => Writable::Yes,
+    }
+}

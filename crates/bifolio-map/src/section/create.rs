@@ -1,0 +1,233 @@
+//! Opening and creating sections: everything a caller can say about it, and the rule that nothing
+//! half-made is ever visible.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Access, Appends, Create, Section, SectionKind, parent_of};
+use crate::Space;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys;
+
+/// How a section is opened or created. The defaults: for reading, never creating, allocated space,
+/// readable and writable by the owner only.
+///
+/// ```
+/// use bifolio_map::{Access, Create, Section};
+/// let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("counters");
+/// let open = || {
+///     Section::options()
+///         .access(Access::ReadWrite)
+///         .create(Create::IfMissing)
+///         .len(4096) // of a new file; an existing one is opened as it is
+///         .open(&path)
+/// };
+/// assert_eq!(open()?.len()?, 4096);
+/// open()?.set_len(8192, bifolio_map::Space::Allocate)?;
+/// assert_eq!(open()?.len()?, 8192);
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SectionOptions {
+    access: Access,
+    create: Create,
+    len: u64,
+    capacity: u64,
+    space: Space,
+    permissions: u32,
+}
+
+impl SectionOptions {
+    pub(super) fn new() -> Self {
+        Self {
+            access: Access::Read,
+            create: Create::Never,
+            len: 0,
+            capacity: 0,
+            space: Space::Allocate,
+            permissions: 0o600,
+        }
+    }
+
+    /// What the handle may do.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Whether a missing file is created, or an existing one refused. Creating needs
+    /// [`Access::ReadWrite`].
+    pub fn create(mut self, create: Create) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// The length in bytes of what is created. An existing file keeps its own.
+    pub fn len(mut self, len: u64) -> Self {
+        self.len = len;
+        self
+    }
+
+    /// The length in bytes up to which anonymous memory may grow. Only Windows needs to know in
+    /// advance; elsewhere any section can grow as far as the system allows.
+    pub fn capacity(mut self, capacity: u64) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Whether what is created has space behind all of it.
+    pub fn space(mut self, space: Space) -> Self {
+        self.space = space;
+        self
+    }
+
+    /// The permission bits of a new file on Unix, before the process's umask: 0o600 unless said
+    /// otherwise. Windows gives new files the rights of their directory.
+    pub fn permissions(mut self, bits: u32) -> Self {
+        self.permissions = bits;
+        self
+    }
+
+    /// Opens or creates the file at `path`.
+    ///
+    /// # Errors
+    /// Those of [`Section::open`]; `AlreadyExists` with [`Create::New`]; `StorageFull`, and then
+    /// no file is left behind; `InvalidInput` for creating with [`Access::Read`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Section> {
+        let path = path.as_ref();
+        let doing = if self.create == Create::New { "create" } else { "open" };
+        if self.create != Create::Never && self.access == Access::Read {
+            return Err(Error::new(ErrorKind::InvalidInput, doing)
+                .at_path(path)
+                .because("a new section has to be writable; add access(Access::ReadWrite)"));
+        }
+        let fail = |error| explain_open(Error::os(doing, error).at_path(path));
+        let file = match self.create {
+            Create::Never => sys::open(path, self.access, Create::Never, 0).map_err(fail)?,
+            Create::New => self.create_file(path).map_err(fail)?,
+            Create::IfMissing => self.open_or_create(path).map_err(fail)?,
+        };
+        Section::of_file(file, self.access, Some(path.to_path_buf()), Appends::No)
+    }
+
+    fn create_file(&self, path: &Path) -> io::Result<File> {
+        create_complete(path, self.permissions, |file| reserve(file, self.len, self.space))
+    }
+
+    fn open_or_create(&self, path: &Path) -> io::Result<File> {
+        // Between "there is none" and "there is one" others may come and go; a few rounds settle
+        // it, and who loses them all is told what the last one said.
+        let mut last = io::ErrorKind::NotFound.into();
+        for _ in 0..16 {
+            match sys::open(path, self.access, Create::Never, 0) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => return result,
+            }
+            match self.create_file(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+                result => return result,
+            }
+        }
+        Err(last)
+    }
+
+    /// Makes memory without a file.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `LimitReached`.
+    pub fn anonymous(&self) -> Result<Section> {
+        let object = sys::anonymous(self.len, self.capacity.max(self.len))
+            .map_err(|error| Error::os("create anonymous memory", error))?;
+        let kind = SectionKind::Anonymous;
+        Ok(Section::of_object(object, Access::ReadWrite, kind, None, Appends::No))
+    }
+
+    /// Makes a file without a name in `dir`. Where the file system cannot have one, it has a name
+    /// for the moment of its creation.
+    ///
+    /// # Errors
+    /// `NotFound` for the directory, `PermissionDenied`, `StorageFull`.
+    pub fn temporary(&self, dir: impl AsRef<Path>) -> Result<Section> {
+        let dir = dir.as_ref();
+        let file = unnamed(dir, 0o600)
+            .and_then(|file| reserve(&file, self.len, self.space).map(|()| file))
+            .map_err(|error| Error::os("create a temporary file in", error).at_path(dir))?;
+        let (object, kind) = (sys::object_of_file(file), SectionKind::Temporary);
+        Ok(Section::of_object(object, Access::ReadWrite, kind, None, Appends::No))
+    }
+}
+
+/// Adds the next step to errors that have an obvious one.
+fn explain_open(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::LimitReached => {
+            error.because("the process has no descriptor left; see `ulimit -n`")
+        }
+        ErrorKind::NotMappable => error.because("it is a directory"),
+        _ => error,
+    }
+}
+
+/// Gives a new file its length.
+fn reserve(file: &File, len: u64, space: Space) -> io::Result<()> {
+    let object = sys::object_of_file(file.try_clone()?);
+    if len > 0 && space == Space::Allocate {
+        sys::allocate(&object, 0, len)?;
+    }
+    sys::truncate(&object, len)
+}
+
+/// Creates a file that appears at `path` complete, as `prepare` left it, or not at all.
+pub(crate) fn create_complete(
+    path: &Path,
+    permissions: u32,
+    prepare: impl Fn(&File) -> io::Result<()>,
+) -> io::Result<File> {
+    let dir = parent_of(path).ok_or(io::ErrorKind::InvalidInput)?;
+    if path.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    if let Some(result) = sys::create_unnamed(dir, permissions) {
+        let file = result?;
+        prepare(&file)?;
+        sys::publish_unnamed(&file, path)?;
+        return Ok(file);
+    }
+    let (file, temporary) = create_aside(path, permissions)?;
+    let outcome = prepare(&file).and_then(|()| sys::rename_new(&temporary, path));
+    if let Err(error) = outcome {
+        drop(file);
+        // The first error is the one to tell; a name that stays starts with a dot and says whose.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+/// A new file beside `path`, under a name that nobody else uses.
+fn create_aside(path: &Path, permissions: u32) -> io::Result<(File, std::path::PathBuf)> {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    loop {
+        let (id, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let aside = path.with_file_name(format!(".{name}.{id}.{count}.new"));
+        match sys::open(&aside, Access::ReadWrite, Create::New, permissions) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => return Ok((result?, aside)),
+        }
+    }
+}
+
+/// A file without a name.
+fn unnamed(dir: &Path, permissions: u32) -> io::Result<File> {
+    if let Some(result) = sys::create_unnamed(dir, permissions) {
+        return result;
+    }
+    let (file, name) = create_aside(&dir.join("bifolio"), permissions)?;
+    sys::remove_while_open(&name)?;
+    Ok(file)
+}

@@ -1,0 +1,90 @@
+//! Handing a section to a child process: a file without a name, or memory without a file, cannot
+//! be found by path, so the child inherits the handle and finds it by a token.
+
+use super::{Access, Appends, Section, SectionKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::{self, Identity};
+
+/// A token's text form: `bifolio1:NUMBER:VOLUME:FILE:ACCESS:KIND:LENGTH`.
+const VERSION: &str = "bifolio1";
+
+impl Section {
+    /// Lets child processes that are started from now on inherit this section, and gives the token
+    /// by which they find it: pass it as an argument or in the environment. The section must stay
+    /// alive until the child has started.
+    ///
+    /// Every child started meanwhile inherits the handle, whether it knows the token or not.
+    ///
+    /// ```
+    /// # use bifolio_map::{Read, ReadWrite, Section, View};
+    /// let memory = Section::anonymous(13)?;
+    /// memory.view::<ReadWrite>()?.write_at(0, b"111\r\n222\r\n333")?;
+    /// let token = memory.inherit()?; // std::process::Command::new(...).arg(&token)
+    /// // and in the child:
+    /// let view: View<Read> = Section::inherited(&token)?.view()?;
+    /// assert_eq!(view.read_vec(..)?.len(), 13);
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn inherit(&self) -> Result<String> {
+        let inner = &self.inner;
+        sys::set_inheritable(&inner.object).map_err(|error| self.os("inherit", error))?;
+        let Identity { volume, file } =
+            sys::identity(&inner.object).map_err(|error| self.os("inherit", error))?;
+        let number = sys::inheritance_number(&inner.object);
+        let access = match inner.access {
+            Access::Read => "r",
+            Access::ReadWrite => "rw",
+        };
+        let kind = match inner.kind {
+            SectionKind::Temporary => "t",
+            SectionKind::Anonymous => "a",
+            SectionKind::File | SectionKind::Device => "f",
+        };
+        let len = sys::len(&inner.object).unwrap_or(0);
+        Ok(format!("{VERSION}:{number}:{volume:x}:{file:x}:{access}:{kind}:{len}"))
+    }
+
+    /// Finds the section that the parent process let this one inherit.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a text that is no token; `NotFound` if this process did not inherit the
+    /// handle, or if its number stands for another file by now.
+    pub fn inherited(token: &str) -> Result<Self> {
+        let no_token = || {
+            Error::new(ErrorKind::InvalidInput, "find an inherited section")
+                .because(format!("{token:?} is not a token of Section::inherit"))
+        };
+        let parts: Vec<&str> = token.split(':').collect();
+        let [VERSION, number, volume, file, access, kind, len] = parts[..] else {
+            return Err(no_token());
+        };
+        let number: u64 = number.parse().map_err(|_| no_token())?;
+        let volume = u64::from_str_radix(volume, 16).map_err(|_| no_token())?;
+        let file = u128::from_str_radix(file, 16).map_err(|_| no_token())?;
+        let len: u64 = len.parse().map_err(|_| no_token())?;
+        let access = match access {
+            "r" => Access::Read,
+            "rw" => Access::ReadWrite,
+            _ => return Err(no_token()),
+        };
+        let kind = match kind {
+            "t" => SectionKind::Temporary,
+            "a" => SectionKind::Anonymous,
+            "f" => SectionKind::File,
+            _ => return Err(no_token()),
+        };
+        let missing = || {
+            Error::new(ErrorKind::NotFound, "find an inherited section").because(
+                "this process did not inherit it; call Section::inherit before starting the child",
+            )
+        };
+        let object = sys::open_inherited(number, access, kind, len).map_err(|_| missing())?;
+        if sys::identity(&object).map_err(|_| missing())? != (Identity { volume, file }) {
+            return Err(missing());
+        }
+        Ok(Self::of_object(object, access, kind, None, Appends::No))
+    }
+}

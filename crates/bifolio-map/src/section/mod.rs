@@ -1,0 +1,513 @@
+//! Sections: the thing that is mapped. A file, memory without a file, a temporary file, a device.
+//!
+//! A section and a view of it are different things: the section knows its live length, grows,
+//! shrinks and becomes durable; a view is a window on it of exact length. A view keeps its
+//! section's bytes mapped, also when the [`Section`] is dropped or its file is unlinked.
+
+mod create;
+mod inherit;
+mod state;
+
+pub use create::SectionOptions;
+
+pub(crate) use state::Lost;
+
+use std::fs::File;
+use std::ops::{Range, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::{self, FileKind, Object};
+use crate::{Flush, Space, range};
+
+/// What a handle on a section may do. Which views each allows is in the table of [`crate::view`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reading, and copy-on-write views.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// What opening a path does if there is no file, or if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Create {
+    /// The file must exist.
+    Never,
+    /// The file must not exist; it appears complete, with its length, or not at all.
+    New,
+    /// An existing file is opened as it is; otherwise it is created as with [`Create::New`].
+    IfMissing,
+}
+
+/// What a section stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SectionKind {
+    /// A file with a path, or an open file that the caller handed over.
+    File,
+    /// A file without a name: gone with its last user.
+    Temporary,
+    /// Memory without a file: gone with its last user.
+    Anonymous,
+    /// A block or character device, such as a disk or `/dev/zero`.
+    Device,
+}
+
+/// Whether the path of a section still leads to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Currency {
+    /// The path leads to this section.
+    Current,
+    /// The path leads to another file now: this one was replaced.
+    Replaced,
+    /// The path leads nowhere: this file was unlinked or moved away.
+    Unlinked,
+    /// The section never had a path.
+    Nameless,
+}
+
+/// A file or memory that can be mapped. Clones are the same section.
+///
+/// ```
+/// use bifolio_map::{Read, Section, View};
+/// let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("article.txt");
+/// std::fs::write(&path, "111\r\n222\r\n333").unwrap();
+///
+/// let view: View<Read> = Section::open(&path)?.view()?;
+/// assert_eq!(view.len(), 13); // not 4096
+/// assert_eq!(view.read_vec(10..13)?, b"333");
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Section {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    object: Object,
+    access: Access,
+    kind: SectionKind,
+    path: Option<PathBuf>,
+    appends: Appends,
+    state: state::State,
+    /// Held for writing while this process changes the length, for reading while it writes file
+    /// pages by call: so our own truncation and our own bulk write cannot cross.
+    resizing: RwLock<()>,
+}
+
+/// Whether writes through the handle go to the end of the file wherever they aim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Appends {
+    Yes,
+    No,
+}
+
+impl Section {
+    /// Opens an existing file for reading.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`; `NotMappable` for directories, pipes, sockets, `/proc`
+    /// files; `LimitReached` when the process has no descriptor left.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and `PermissionDenied` for read-only files and file systems.
+    #[doc(alias = "mmap")]
+    pub fn open_rw(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().access(Access::ReadWrite).open(path)
+    }
+
+    /// Creates a file of `len` bytes, all zeros and all with space behind them. It appears under
+    /// its name complete or not at all.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `StorageFull`, and then nothing is left behind; as [`open`](Self::open).
+    pub fn create(path: impl AsRef<Path>, len: u64) -> Result<Self> {
+        Self::options().access(Access::ReadWrite).create(Create::New).len(len).open(path)
+    }
+
+    /// Everything else about opening and creating.
+    pub fn options() -> SectionOptions {
+        SectionOptions::new()
+    }
+
+    /// Makes a section of an open file. What it allows follows from how the file was opened.
+    ///
+    /// The cursor of the file is never used or moved.
+    ///
+    /// # Errors
+    /// `ModeMismatch` for a file that was opened for writing only, since every map reads;
+    /// otherwise as [`open`](Self::open).
+    pub fn from_file(file: File) -> Result<Self> {
+        let path = sys::path_of(&file);
+        let named = |error: Error| match &path {
+            Some(path) => error.at_path(path),
+            None => error,
+        };
+        let access = sys::access_of(&file).map_err(|e| named(Error::os("inspect", e)))?;
+        let Some(access) = access else {
+            return Err(named(
+                Error::new(ErrorKind::ModeMismatch, "map")
+                    .because("the file was opened for writing only, and a map has to read"),
+            ));
+        };
+        let appends = sys::appends(&file).map_err(|e| named(Error::os("inspect", e)))?;
+        let appends = if appends { Appends::Yes } else { Appends::No };
+        Self::of_file(file, access, path.clone(), appends)
+    }
+
+    /// The section of a file that was opened by us or handed over.
+    fn of_file(
+        file: File,
+        access: Access,
+        path: Option<PathBuf>,
+        appends: Appends,
+    ) -> Result<Self> {
+        let kind = sys::file_kind(&file).map_err(|error| {
+            let error = Error::os("inspect", error);
+            if let Some(path) = &path { error.at_path(path) } else { error }
+        })?;
+        let refuse = |what: &str| {
+            let error = Error::new(ErrorKind::NotMappable, "map").because(format!("it is {what}"));
+            Err(if let Some(path) = &path { error.at_path(path) } else { error })
+        };
+        let kind = match kind {
+            FileKind::Regular => match sys::special_file_system(&file) {
+                Some(what) => return refuse(&format!("{what}, which has no pages to map")),
+                None => SectionKind::File,
+            },
+            FileKind::BlockDevice | FileKind::CharDevice => SectionKind::Device,
+            FileKind::Directory => return refuse("a directory"),
+            FileKind::Pipe => return refuse("a pipe; read it as a stream"),
+            FileKind::Socket => return refuse("a socket; read it as a stream"),
+            FileKind::Other => return refuse("neither a file nor a device"),
+        };
+        Ok(Self::of_object(sys::object_of_file(file), access, kind, path, appends))
+    }
+
+    fn of_object(
+        object: Object,
+        access: Access,
+        kind: SectionKind,
+        path: Option<PathBuf>,
+        appends: Appends,
+    ) -> Self {
+        let (state, resizing) = (state::State::new(), RwLock::new(()));
+        Self { inner: Arc::new(Inner { object, access, kind, path, appends, state, resizing }) }
+    }
+
+    /// Memory without a file, zeroed, shared with whoever is given the section (a child process,
+    /// see [`inherit`](Self::inherit)) and gone with its last user. Pages are taken when they are
+    /// first touched. On Windows it cannot outgrow `len`; see [`SectionOptions::capacity`].
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `LimitReached`.
+    pub fn anonymous(len: u64) -> Result<Self> {
+        Self::options().len(len).anonymous()
+    }
+
+    /// A file without a name in the system's directory for temporary files: `len` zeros with space
+    /// behind them, gone with its last user, also when that one is killed.
+    ///
+    /// # Errors
+    /// `StorageFull`, `NotFound` for the directory, `PermissionDenied`.
+    pub fn temporary(len: u64) -> Result<Self> {
+        Self::options().len(len).temporary(sys::temporary_dir())
+    }
+
+    /// What the handle allows.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.inner.access
+    }
+
+    /// What the section stands on.
+    #[must_use]
+    pub fn kind(&self) -> SectionKind {
+        self.inner.kind
+    }
+
+    /// The path it was opened under, or that the system had for the handle.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.inner.path.as_deref()
+    }
+
+    /// The length in bytes now: other processes may change it at any time.
+    ///
+    /// # Errors
+    /// `NotSupported` for devices that have no length, such as `/dev/zero`; views of those take an
+    /// explicit range. Otherwise what the system says.
+    #[expect(clippy::len_without_is_empty, reason = "a live length in another process's hands")]
+    pub fn len(&self) -> Result<u64> {
+        if self.is_endless()? {
+            return Err(self.fail(
+                Error::new(ErrorKind::NotSupported, "ask for the length of")
+                    .because("a character device has none; give the range to map"),
+            ));
+        }
+        sys::len(&self.inner.object).map_err(|error| self.os("ask for the length of", error))
+    }
+
+    /// Whether this is a device without a length.
+    fn is_endless(&self) -> Result<bool> {
+        if self.inner.kind != SectionKind::Device {
+            return Ok(false);
+        }
+        let Some(file) = sys::file_of(&self.inner.object) else { return Ok(false) };
+        let kind = sys::file_kind(file).map_err(|error| self.os("inspect", error))?;
+        Ok(kind == FileKind::CharDevice)
+    }
+
+    /// Bytes of the device that the section takes: less than [`len`](Self::len) if it has holes or
+    /// is compressed, more if space was allocated past its end.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn allocated(&self) -> Result<u64> {
+        sys::allocated(&self.inner.object)
+            .map_err(|error| self.os("ask for the allocated size of", error))
+    }
+
+    /// The ranges that have no space behind them, in order. They read as zeros, and the first
+    /// store there may find the device full. File systems that cannot tell have none.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn holes(&self) -> Result<Vec<Range<u64>>> {
+        let len = self.len()?;
+        sys::holes(&self.inner.object, 0..len)
+            .map_err(|error| self.os("ask for the holes of", error))
+    }
+
+    /// Sets the length in bytes: cuts bytes off for ever, or adds zeros.
+    ///
+    /// Views keep their length. A view of bytes that are cut off gets `UnexpectedEof` there (inside
+    /// the last live page: zeros; see `docs/SAFETY.md`). With [`Space::Allocate`] everything up to
+    /// the new end has space behind it when the call returns, holes included.
+    ///
+    /// # Errors
+    /// `StorageFull`, and then the length is what it was; `ModeMismatch` on a read-only section;
+    /// `Busy` on Windows for cutting a file that anybody has mapped.
+    pub fn set_len(&self, len: u64, space: Space) -> Result<()> {
+        const DOING: &str = "set the length of";
+        self.want_write(DOING)?;
+        if self.inner.kind == SectionKind::Device {
+            return Err(self.fail(
+                Error::new(ErrorKind::NotSupported, DOING).because("a device keeps its length"),
+            ));
+        }
+        let _resizing = self.inner.resizing.write().unwrap_or_else(|broken| broken.into_inner());
+        let before = self.len()?;
+        if len > before && space == Space::Allocate {
+            let outcome = sys::allocate(&self.inner.object, 0, len)
+                .and_then(|()| sys::truncate(&self.inner.object, len));
+            return outcome.map_err(|error| {
+                // What was allocated past the old end goes back; the first error is the one to tell.
+                let _ = sys::truncate(&self.inner.object, before);
+                self.os(DOING, error).because(format!("asked for {len} bytes, it has {before}"))
+            });
+        }
+        sys::truncate(&self.inner.object, len).map_err(|error| {
+            self.os(DOING, error).because(format!("asked for {len} bytes, it has {before}"))
+        })
+    }
+
+    /// Gives `range` space on the device, without changing length or content.
+    ///
+    /// # Errors
+    /// `OutOfBounds` past the end; `StorageFull`; `ModeMismatch` on a read-only section.
+    pub fn allocate(&self, range: impl RangeBounds<u64>) -> Result<()> {
+        const DOING: &str = "allocate space in";
+        self.want_write(DOING)?;
+        let range = self.resolve(range, DOING)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        sys::allocate(&self.inner.object, range.start, range.end)
+            .map_err(|error| self.os(DOING, error).at_offset(range.start))
+    }
+
+    /// Makes everything written to the section durable, as far as `level` says, by whichever view,
+    /// handle or process it was written.
+    ///
+    /// # Errors
+    /// `StorageFault` or `StorageFull` if the device did not take it. That is final for this
+    /// section: every later call fails with `Poisoned`, because the bytes may be gone from the
+    /// device and still be in memory. Open it anew and look at what is there.
+    pub fn sync(&self, level: Flush) -> Result<()> {
+        self.inner.state.check().map_err(|error| self.fail(error))?;
+        self.note_sync(sys::sync(&self.inner.object, level))?;
+        self.sync_name(level)
+    }
+
+    /// Makes the name durable, where the level asks for it and there is one.
+    pub(crate) fn sync_name(&self, level: Flush) -> Result<()> {
+        if level != Flush::Full || self.inner.kind != SectionKind::File {
+            return Ok(());
+        }
+        let Some(parent) = self.inner.path.as_deref().and_then(parent_of) else { return Ok(()) };
+        sys::sync_dir(parent).map_err(|error| self.os("sync the directory of", error))
+    }
+
+    /// Remembers for ever that a sync failed.
+    pub(crate) fn note_sync(&self, outcome: std::io::Result<()>) -> Result<()> {
+        outcome.map_err(|error| {
+            // A handle without the right to sync says so each time; nothing was lost by asking.
+            if error.kind() != std::io::ErrorKind::PermissionDenied {
+                self.inner.state.sync_failed();
+            }
+            self.os("sync", error)
+        })
+    }
+
+    /// A copy of the bytes as they are, in memory of their own. Bytes that others write meanwhile
+    /// are in it or not.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `StorageFault`, `UnexpectedEof` if it shrinks meanwhile.
+    pub fn snapshot(&self) -> Result<Self> {
+        let len = self.len()?;
+        let copy = Self::anonymous(len)?;
+        let (from, to) =
+            (self.view_of::<crate::Read>(0..len)?, copy.view_of::<crate::ReadWrite>(0..len)?);
+        from.copy_to(0..len, &to, 0)?;
+        Ok(copy)
+    }
+
+    /// Whether the path still leads to this section. On Unix a mapped file can be replaced or
+    /// unlinked, and its old bytes go on being readable here; Windows refuses both while it is
+    /// mapped.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_current(&self) -> Result<Currency> {
+        let (SectionKind::File, Some(path)) = (self.inner.kind, &self.inner.path) else {
+            return Ok(Currency::Nameless);
+        };
+        let mine = sys::identity(&self.inner.object).map_err(|error| self.os("inspect", error))?;
+        match sys::identity_of_path(path) {
+            Ok(found) if found == mine => Ok(Currency::Current),
+            Ok(_) => Ok(Currency::Replaced),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Currency::Unlinked),
+            Err(error) => Err(self.os("inspect", error)),
+        }
+    }
+
+    /// Accepts that a store was lost (a full disk, a truncated file: the store itself had said so)
+    /// and lets flushes vouch for the rest again. It does not undo a failed sync.
+    pub fn accept_lost_stores(&self) {
+        self.inner.state.accept_lost_stores();
+    }
+
+    // --- for the rest of the crate ---
+
+    pub(crate) fn object(&self) -> &Object {
+        &self.inner.object
+    }
+
+    pub(crate) fn lost(&self, lost: Lost) {
+        self.inner.state.lost(lost);
+    }
+
+    pub(crate) fn check_state(&self) -> Result<()> {
+        self.inner.state.check().map_err(|error| self.fail(error))
+    }
+
+    /// Runs `write`, during which this process does not change the length of the section, if file
+    /// pages may be written by call at all.
+    pub(crate) fn while_length_stands<T>(&self, write: impl FnOnce(&Object) -> T) -> Option<T> {
+        let usual = matches!(self.inner.kind, SectionKind::File | SectionKind::Temporary);
+        if !usual || self.inner.appends == Appends::Yes {
+            return None;
+        }
+        let _standing = self.inner.resizing.read().unwrap_or_else(|broken| broken.into_inner());
+        Some(write(&self.inner.object))
+    }
+
+    /// The range in bytes, compared with the live length.
+    pub(crate) fn resolve(
+        &self,
+        wanted: impl RangeBounds<u64>,
+        doing: &'static str,
+    ) -> Result<Range<u64>> {
+        use std::ops::Bound;
+        let bounds = (wanted.start_bound().cloned(), wanted.end_bound().cloned());
+        let len = if self.is_endless()? {
+            if bounds.1 == Bound::Unbounded {
+                return Err(self.fail(
+                    Error::new(ErrorKind::InvalidInput, doing)
+                        .because("a character device has no length; give the end of the range"),
+                ));
+            }
+            u64::MAX
+        } else {
+            self.len()?
+        };
+        range::resolve(bounds, len).ok_or_else(|| {
+            self.fail(
+                Error::new(ErrorKind::OutOfBounds, doing)
+                    .because(format!("asked for {}, it has {len} bytes", words(bounds))),
+            )
+        })
+    }
+
+    fn want_write(&self, doing: &'static str) -> Result<()> {
+        match self.inner.access {
+            Access::ReadWrite => Ok(()),
+            Access::Read => {
+                Err(self.fail(Error::new(ErrorKind::ModeMismatch, doing).because(
+                    "the section is open for reading only; open it with Access::ReadWrite",
+                )))
+            }
+        }
+    }
+
+    /// The error with this section's path.
+    #[cold]
+    pub(crate) fn fail(&self, error: Error) -> Error {
+        match &self.inner.path {
+            Some(path) => error.at_path(path),
+            None => error.at_path(match self.inner.kind {
+                SectionKind::Anonymous => "<anonymous memory>",
+                SectionKind::Temporary => "<temporary file>",
+                SectionKind::File | SectionKind::Device => "<open file>",
+            }),
+        }
+    }
+
+    /// The system's error with this section's path.
+    #[cold]
+    pub(crate) fn os(&self, doing: &'static str, error: std::io::Error) -> Error {
+        self.fail(Error::os(doing, error))
+    }
+}
+
+/// A pair of bounds as a caller would write it.
+pub(crate) fn words((start, end): (std::ops::Bound<u64>, std::ops::Bound<u64>)) -> String {
+    use std::ops::Bound;
+    let start = match start {
+        Bound::Included(start) => start.to_string(),
+        Bound::Excluded(before) => format!("{before}+1"),
+        Bound::Unbounded => String::new(),
+    };
+    match end {
+        Bound::Included(last) => format!("{start}..={last}"),
+        Bound::Excluded(end) => format!("{start}..{end}"),
+        Bound::Unbounded => format!("{start}.."),
+    }
+}
+
+/// The directory that a path's name stands in.
+pub(crate) fn parent_of(path: &Path) -> Option<&Path> {
+    let parent = path.parent()?;
+    Some(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+}

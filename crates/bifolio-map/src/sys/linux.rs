@@ -1,0 +1,441 @@
+//! Linux's own calls.
+#![expect(unsafe_code, reason = "system calls on raw addresses and descriptors")]
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use rustix::fs::{FallocateFlags, MemfdFlags, RenameFlags, SealFlags};
+use rustix::mm::MapFlags;
+
+use super::unix::{check, raw};
+use super::{Object, Protection, Settled, Waited};
+use crate::Flush;
+use crate::view::Advice;
+
+/// Exactly there, or `EEXIST`. Kernels before 4.17 take the address as a hint; the caller compares.
+pub(crate) const FIXED_NOREPLACE: MapFlags = MapFlags::FIXED_NOREPLACE;
+
+/// Memory without a file: shared with whoever gets the descriptor, gone with the last one.
+pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know the flag that says "never executable"; newer ones may warn.
+    let fd = rustix::fs::memfd_create("bifolio", flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|_| rustix::fs::memfd_create("bifolio", flags))?;
+    let file = File::from(fd);
+    file.set_len(len)?;
+    Ok(file)
+}
+
+/// A file without a name in `dir`: it is gone with its last descriptor, however that goes, unless
+/// it is published. `None` where the file system has no such files.
+pub(crate) fn create_unnamed(dir: &Path, permissions: u32) -> Option<io::Result<File>> {
+    let mut options = File::options();
+    options.read(true).write(true).mode(permissions).custom_flags(libc::O_TMPFILE);
+    match options.open(dir) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => None,
+        result => Some(result),
+    }
+}
+
+/// Gives a file without a name its first one, never replacing another file.
+pub(crate) fn publish_unnamed(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    let from = inherited_path(u64::try_from(raw(file)).unwrap_or(u64::MAX));
+    Ok(linkat(CWD, from, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+/// The path that the system has for a descriptor, if any.
+pub(crate) fn path_of(file: &File) -> Option<PathBuf> {
+    let path = std::fs::read_link(inherited_path(u64::try_from(raw(file)).ok()?)).ok()?;
+    path.is_absolute().then_some(path)
+}
+
+/// What a block device can hold.
+pub(crate) fn block_device_len(file: &File) -> io::Result<u64> {
+    Ok(rustix::fs::seek(file.try_clone()?, rustix::fs::SeekFrom::End(0))?)
+}
+
+/// Gives `from..to` space on the device. Bytes that are there stay.
+pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
+    loop {
+        return match rustix::fs::fallocate(object, FallocateFlags::empty(), from, to - from) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::OPNOTSUPP) => allocate_by_zeros(object, from, to),
+            result => Ok(result?),
+        };
+    }
+}
+
+/// Where the file system cannot allocate, zeros are written into the holes and past the end.
+fn allocate_by_zeros(object: &Object, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let end = object.metadata()?.len();
+    let mut at = from.max(end);
+    for hole in holes(object, from..end.min(to))? {
+        write_zeros(object, hole, &zeros)?;
+    }
+    while at < to {
+        let size = zeros.len().min(usize::try_from(to - at).unwrap_or(usize::MAX));
+        at += super::write_at(object, at, &zeros[..size])? as u64;
+    }
+    Ok(())
+}
+
+fn write_zeros(object: &Object, range: std::ops::Range<u64>, zeros: &[u8]) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let size = zeros.len().min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
+        at += super::write_at(object, at, &zeros[..size])? as u64;
+    }
+    Ok(())
+}
+
+/// The parts of `range` that have no space behind them, in order. File systems that cannot tell
+/// answer that there is none.
+pub(crate) fn holes(
+    object: &Object,
+    range: std::ops::Range<u64>,
+) -> io::Result<Vec<std::ops::Range<u64>>> {
+    use rustix::fs::SeekFrom;
+    use rustix::io::Errno;
+    // An own open file description, since seeking moves the cursor of every duplicate.
+    let Ok(file) = File::open(inherited_path(super::inheritance_number(object))) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let hole = match rustix::fs::seek(&file, SeekFrom::Hole(at)) {
+            Ok(hole) if hole < range.end => hole,
+            Ok(_) | Err(Errno::NXIO | Errno::INVAL) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let data = match rustix::fs::seek(&file, SeekFrom::Data(hole)) {
+            Ok(data) => data.min(range.end),
+            Err(Errno::NXIO) => range.end,
+            Err(error) => return Err(error.into()),
+        };
+        found.push(hole..data);
+        at = data;
+    }
+    Ok(found)
+}
+
+/// The name under which this process sees one of its own descriptors.
+pub(crate) fn inherited_path(number: u64) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{number}"))
+}
+
+/// Makes a file durable as far as `level` says.
+pub(crate) fn sync(object: &Object, level: Flush) -> io::Result<()> {
+    match level {
+        Flush::Start => start_write_back(object, 0, 0),
+        Flush::Data | Flush::Barrier => Ok(rustix::fs::fdatasync(object)?),
+        Flush::Full => Ok(rustix::fs::fsync(object)?),
+    }
+}
+
+/// `fsync` of a directory. Some file systems cannot, and then keep names durable by themselves.
+pub(crate) fn sync_directory_handle(directory: &File) -> io::Result<()> {
+    match rustix::fs::fsync(directory) {
+        Err(rustix::io::Errno::INVAL) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Starts write-back of a range (`size` 0: to the end). `MS_ASYNC` does nothing on Linux.
+fn start_write_back(object: &Object, offset: u64, size: u64) -> io::Result<()> {
+    let (Ok(offset), Ok(size)) = (i64::try_from(offset), i64::try_from(size)) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    // SAFETY: no pointers.
+    let code = unsafe {
+        libc::sync_file_range(raw(object), offset, size, libc::SYNC_FILE_RANGE_WRITE)
+    };
+    match check(code) {
+        // Memory files and some file systems have no device to write to.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ESPIPE | libc::EINVAL)) => Ok(()),
+        result => result,
+    }
+}
+
+/// Makes the stores to a mapped range durable as far as `level` says. `base` is a page's start.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller, from `offset` of `object`.
+pub(crate) unsafe fn flush(
+    object: &Object,
+    _protection: Protection,
+    offset: u64,
+    base: NonNull<u8>,
+    size: usize,
+    level: Flush,
+) -> io::Result<()> {
+    match level {
+        Flush::Start => start_write_back(object, offset, size as u64),
+        Flush::Data | Flush::Barrier => {
+            // SAFETY: the caller's promise; MS_SYNC changes no bytes.
+            Ok(unsafe {
+                rustix::mm::msync(base.as_ptr().cast(), size, rustix::mm::MsyncFlags::SYNC)
+            }?)
+        }
+        Flush::Full => sync(object, level),
+    }
+}
+
+/// The system's word for an advice, or `None` where there is none.
+fn advice_code(advice: Advice) -> Option<i32> {
+    Some(match advice {
+        Advice::Normal => libc::MADV_NORMAL,
+        Advice::Sequential => libc::MADV_SEQUENTIAL,
+        Advice::Random => libc::MADV_RANDOM,
+        Advice::WillNeed => libc::MADV_WILLNEED,
+        Advice::Cold => libc::MADV_COLD,
+        Advice::PageOut => libc::MADV_PAGEOUT,
+        Advice::PopulateRead => libc::MADV_POPULATE_READ,
+        Advice::PopulateWrite => libc::MADV_POPULATE_WRITE,
+        Advice::HugePages => libc::MADV_HUGEPAGE,
+        Advice::NoHugePages => libc::MADV_NOHUGEPAGE,
+        Advice::ExcludeFromCoreDump => libc::MADV_DONTDUMP,
+        Advice::NotInChildren => libc::MADV_DONTFORK,
+    })
+}
+
+/// Gives advice on pages.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller. No advice here discards private bytes.
+pub(crate) unsafe fn advise(base: NonNull<u8>, size: usize, advice: Advice) -> io::Result<()> {
+    let Some(code) = advice_code(advice) else {
+        return Err(io::ErrorKind::Unsupported.into());
+    };
+    // SAFETY: the caller's promise; none of the codes above changes bytes.
+    let outcome = check(unsafe { libc::madvise(base.as_ptr().cast(), size, code) });
+    match outcome {
+        // Kernels that do not know an advice, or mappings that cannot have it, say EINVAL.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        result => result,
+    }
+}
+
+/// Drops pages that are mapped from a file and clean from this process; the cache may keep them.
+///
+/// # Safety
+/// `base..base + size` must be a shared mapping of the caller.
+pub(crate) unsafe fn drop_pages(base: NonNull<u8>, size: usize) -> io::Result<()> {
+    // SAFETY: on a shared mapping this only unmaps pages that the next access maps again.
+    check(unsafe { libc::madvise(base.as_ptr().cast(), size, libc::MADV_DONTNEED) })
+}
+
+/// Whether the page at `base` is in memory; `None` if the system does not say.
+///
+/// # Safety
+/// `base` must be the start of a mapped page of the caller.
+pub(crate) unsafe fn is_resident(base: NonNull<u8>) -> Option<bool> {
+    let mut answer = 0u8;
+    // SAFETY: one page, one byte of answer.
+    let code =
+        unsafe { libc::mincore(base.as_ptr().cast(), super::page_size(), &raw mut answer) };
+    (code == 0).then_some(answer & 1 == 1)
+}
+
+/// Fresh pages of a file are written several times faster by `pwrite` than by stores.
+pub(crate) const WRITES_FRESH_PAGES_BY_CALL: bool = true;
+
+/// Reserves addresses for a view that grows: mapping past the end of a file is allowed, and pages
+/// become accessible as the file grows, also when another process extends it.
+pub(crate) fn reserve(
+    object: &Object,
+    protection: Protection,
+    offset: u64,
+    capacity: usize,
+) -> io::Result<Reservation> {
+    let mut flags = match protection {
+        Protection::CopyOnWrite => MapFlags::PRIVATE,
+        _ => MapFlags::SHARED,
+    };
+    flags |= MapFlags::NORESERVE;
+    let prot = match protection {
+        Protection::Read => rustix::mm::ProtFlags::READ,
+        _ => rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
+    };
+    // SAFETY: without MAP_FIXED the kernel replaces no existing mapping.
+    let base =
+        unsafe { rustix::mm::mmap(std::ptr::null_mut(), capacity, prot, flags, object, offset) }?;
+    let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(Reservation { base, size: capacity })
+}
+
+/// Addresses that a growing view owns.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    pub(crate) base: NonNull<u8>,
+    pub(crate) size: usize,
+}
+
+// SAFETY: a range of addresses belongs to the process, not to a thread.
+unsafe impl Send for Reservation {}
+// SAFETY: as above; it is only read.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Makes the first `size` bytes accessible. Nothing to do here.
+    #[expect(clippy::unused_self, reason = "other platforms map the new part here")]
+    pub(crate) fn extend(
+        &self,
+        _object: &Object,
+        _protection: Protection,
+        _offset: u64,
+        _size: usize,
+    ) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Waits until no extension is in progress. None ever is here.
+    #[expect(clippy::unused_self, reason = "other platforms unmap for a moment to extend")]
+    pub(crate) fn settle(&self) -> Settled {
+        Settled::FaultIsReal
+    }
+
+    /// Ends the mapping.
+    ///
+    /// # Safety
+    /// Nothing may access the range any more.
+    pub(crate) unsafe fn release(&mut self) {
+        // SAFETY: the caller's promise; the range is ours.
+        unsafe { super::unmap(self.base, self.size) };
+    }
+}
+
+/// Forbids writing, growing and shrinking for ever. Fails while anybody maps it writable.
+pub(crate) fn seal(object: &Object) -> io::Result<()> {
+    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    Ok(rustix::fs::fcntl_add_seals(object, seals)?)
+}
+
+/// Whether the object is memory that can neither change nor shrink nor fail to be there.
+pub(crate) fn is_sealed(object: &Object) -> io::Result<bool> {
+    let needed = SealFlags::WRITE | SealFlags::SHRINK;
+    let seals = match rustix::fs::fcntl_get_seals(object) {
+        Ok(seals) => seals,
+        Err(rustix::io::Errno::INVAL) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    // A huge-page memory file faults even when sealed if its pages were not reserved.
+    let on_tmpfs = rustix::fs::fstatfs(object)?.f_type == libc::TMPFS_MAGIC;
+    Ok(seals.contains(needed) && on_tmpfs)
+}
+
+/// Sealed memory is to be had here.
+pub(crate) const HAS_SEALS: bool = true;
+
+/// Renames, never replacing a file.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let cwd = rustix::fs::CWD;
+    match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
+        // File systems without the flag: a link never replaces, and then the old name goes.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// The file systems whose files have no pages behind them, by `statfs`, in words.
+pub(crate) fn special_file_system(file: &File) -> Option<&'static str> {
+    let found = rustix::fs::fstatfs(file).ok()?;
+    // The field's type differs between architectures and C libraries.
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "see above")]
+    #[allow(clippy::cast_sign_loss, reason = "a bit pattern")]
+    match found.f_type as u32 {
+        0x9fa0 => Some("a /proc file"),
+        0x6265_6572 => Some("a /sys file"),
+        0x6462_6720 => Some("a debugfs file"),
+        0x7472_6163 => Some("a tracefs file"),
+        0x0027_e0eb | 0x6367_7270 => Some("a cgroup file"),
+        _ => None,
+    }
+}
+
+/// Waits while the word at `at` has the value `expected`. Works between processes.
+///
+/// # Safety
+/// `at` must be an aligned word that is mapped during the call.
+pub(crate) unsafe fn wait(at: *const u8, expected: u32, timeout: Option<Duration>) -> Waited {
+    let timeout = timeout.map(|duration| libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        #[allow(clippy::cast_possible_wrap, reason = "below 10^9")]
+        tv_nsec: duration.subsec_nanos() as _,
+    });
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: not FUTEX_PRIVATE: the key is the file's page. The kernel checks the address.
+    let code = unsafe {
+        libc::syscall(libc::SYS_futex, at, libc::FUTEX_WAIT, expected, timeout, 0usize, 0u32)
+    };
+    if code == 0 {
+        return Waited::Woken;
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EAGAIN) => Waited::Changed,
+        Some(libc::ETIMEDOUT) => Waited::TimedOut,
+        Some(libc::EFAULT) => Waited::Fault,
+        _ => Waited::Woken,
+    }
+}
+
+/// Wakes up to `count` waiters of the word at `at`; how many there were.
+///
+/// # Safety
+/// `at` must be an aligned word that is mapped during the call.
+pub(crate) unsafe fn wake(at: *const u8, count: u32) -> u32 {
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    // SAFETY: as above.
+    let woken = unsafe {
+        libc::syscall(libc::SYS_futex, at, libc::FUTEX_WAKE, count, 0usize, 0usize, 0u32)
+    };
+    u32::try_from(woken).unwrap_or(0)
+}
+
+/// Whether the file is protected by fs-verity.
+pub(crate) fn has_verity(file: &File) -> io::Result<bool> {
+    let found = rustix::fs::statx(
+        file,
+        c"",
+        rustix::fs::AtFlags::EMPTY_PATH,
+        rustix::fs::StatxFlags::BASIC_STATS,
+    )?;
+    Ok(found.stx_attributes.contains(rustix::fs::StatxAttributes::VERITY))
+}
+
+/// The name of the call behind an advice.
+pub(crate) fn advice_name(advice: Advice) -> Option<&'static str> {
+    Some(match advice {
+        Advice::Normal => "madvise(MADV_NORMAL)",
+        Advice::Sequential => "madvise(MADV_SEQUENTIAL)",
+        Advice::Random => "madvise(MADV_RANDOM)",
+        Advice::WillNeed => "madvise(MADV_WILLNEED)",
+        Advice::Cold => "madvise(MADV_COLD)",
+        Advice::PageOut => "madvise(MADV_PAGEOUT)",
+        Advice::PopulateRead => "madvise(MADV_POPULATE_READ)",
+        Advice::PopulateWrite => "madvise(MADV_POPULATE_WRITE)",
+        Advice::HugePages => "madvise(MADV_HUGEPAGE)",
+        Advice::NoHugePages => "madvise(MADV_NOHUGEPAGE)",
+        Advice::ExcludeFromCoreDump => "madvise(MADV_DONTDUMP)",
+        Advice::NotInChildren => "madvise(MADV_DONTFORK)",
+    })
+}
+
+/// Whether a populating advice met a page that the system could not supply.
+pub(crate) fn is_fault_code(code: Option<i32>) -> bool {
+    matches!(code, Some(libc::EFAULT | libc::EHWPOISON))
+}
+
+/// Unmapped pages of a file may be read faster by calls than through faults.
+pub(crate) const READS_FRESH_PAGES_BY_CALL: bool = true;

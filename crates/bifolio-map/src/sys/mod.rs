@@ -1,0 +1,85 @@
+//! The operating system: a short list of plain functions, the same list on every platform.
+//!
+//! Public types live in the rest of the crate and call these; nothing here knows a section, a view
+//! or an error of ours. Errors are `io::Error` as the system gave them. OS names appear here and
+//! nowhere else. `linux.rs` and `macos.rs` hold what differs between the two Unix systems,
+//! `unix.rs` what they share.
+
+cfg_select! {
+    target_os = "linux" => {
+        mod linux;
+        mod lock_unix;
+        mod unix;
+        pub(crate) use linux::*;
+        pub(crate) use lock_unix::*;
+        pub(crate) use unix::*;
+    }
+    target_vendor = "apple" => {
+        mod lock_unix;
+        mod macos;
+        mod unix;
+        pub(crate) use lock_unix::*;
+        pub(crate) use macos::*;
+        pub(crate) use unix::*;
+    }
+    windows => {
+        mod windows;
+        mod windows_file;
+        mod windows_map;
+        pub(crate) use windows::*;
+        pub(crate) use windows_file::*;
+        pub(crate) use windows_map::*;
+    }
+}
+
+/// How memory is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protection {
+    Read,
+    ReadWrite,
+    CopyOnWrite,
+}
+
+/// What an open handle stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Regular,
+    Directory,
+    Pipe,
+    Socket,
+    BlockDevice,
+    CharDevice,
+    Other,
+}
+
+/// What tells one file from every other one on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub(crate) volume: u64,
+    pub(crate) file: u128,
+}
+
+/// How a file lock is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockKind {
+    Shared,
+    Exclusive,
+}
+
+/// What became of waiting for a word to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Woken,
+    Changed,
+    TimedOut,
+    Fault,
+}
+
+/// What a fault in a growing view means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    FaultIsReal,
+    /// The map was being extended at that moment, and is whole again.
+    #[cfg_attr(not(windows), allow(dead_code, reason = "only Windows unmaps to extend"))]
+    TryAgain,
+}

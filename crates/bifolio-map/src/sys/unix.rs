@@ -1,0 +1,363 @@
+//! What Linux and macOS have in common.
+#![expect(unsafe_code, reason = "system calls on raw addresses and descriptors")]
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+use super::{FIXED_NOREPLACE, block_device_len, inherited_path, sync_directory_handle};
+use super::{FileKind, Identity, Protection};
+use crate::error::ErrorKind;
+use crate::section::{Access, Create, SectionKind};
+
+/// What a section stands on: here always a file, even if it has no name.
+pub(crate) type Object = File;
+
+/// Bytes in a page.
+pub(crate) fn page_size() -> usize {
+    static SIZE: AtomicUsize = AtomicUsize::new(0);
+    match SIZE.load(Ordering::Relaxed) {
+        0 => {
+            let size = rustix::param::page_size();
+            SIZE.store(size, Ordering::Relaxed);
+            size
+        }
+        size => size,
+    }
+}
+
+/// What offsets of maps must be multiples of.
+pub(crate) fn granularity() -> u64 {
+    page_size() as u64
+}
+
+/// The meaning of codes that the standard library has no kind for.
+pub(crate) fn kind_of_code(code: Option<i32>) -> Option<ErrorKind> {
+    Some(match code? {
+        libc::EIO => ErrorKind::StorageFault,
+        libc::EMFILE | libc::ENFILE => ErrorKind::LimitReached,
+        libc::ENODEV => ErrorKind::NotMappable,
+        libc::EOPNOTSUPP | libc::ENOSYS => ErrorKind::NotSupported,
+        libc::ELOOP | libc::ENAMETOOLONG | libc::EINVAL => ErrorKind::InvalidInput,
+        libc::ESTALE => ErrorKind::StorageFault,
+        _ => return None,
+    })
+}
+
+/// Opens or creates a file.
+pub(crate) fn open(
+    path: &Path,
+    access: Access,
+    create: Create,
+    permissions: u32,
+) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(access == Access::ReadWrite).mode(permissions);
+    // A pipe without a writer must not block the opener; for files the flag has no effect.
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    match create {
+        Create::Never => {}
+        Create::New => {
+            options.create_new(true);
+        }
+        Create::IfMissing => {
+            options.create(true);
+        }
+    }
+    options.open(path)
+}
+
+/// What the handle stands for.
+pub(crate) fn file_kind(file: &File) -> io::Result<FileKind> {
+    let kind = file.metadata()?.file_type();
+    Ok(if kind.is_file() {
+        FileKind::Regular
+    } else if kind.is_dir() {
+        FileKind::Directory
+    } else if kind.is_fifo() {
+        FileKind::Pipe
+    } else if kind.is_socket() {
+        FileKind::Socket
+    } else if kind.is_block_device() {
+        FileKind::BlockDevice
+    } else if kind.is_char_device() {
+        FileKind::CharDevice
+    } else {
+        FileKind::Other
+    })
+}
+
+/// The size of a file; of a block device, what it can hold.
+pub(crate) fn len(object: &Object) -> io::Result<u64> {
+    let metadata = object.metadata()?;
+    if metadata.file_type().is_block_device() {
+        return block_device_len(object);
+    }
+    Ok(metadata.len())
+}
+
+/// Bytes that the file has on its device (512-byte blocks, whatever the file system's are).
+pub(crate) fn allocated(object: &Object) -> io::Result<u64> {
+    Ok(object.metadata()?.blocks().saturating_mul(512))
+}
+
+/// Cuts or extends a file, without space behind what is new.
+pub(crate) fn truncate(object: &Object, len: u64) -> io::Result<()> {
+    object.set_len(len)
+}
+
+/// What a handle was opened for: `None` if it is for writing only.
+pub(crate) fn access_of(file: &File) -> io::Result<Option<Access>> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    Ok(match flags & rustix::fs::OFlags::RWMODE {
+        rustix::fs::OFlags::RDONLY => Some(Access::Read),
+        rustix::fs::OFlags::RDWR => Some(Access::ReadWrite),
+        _ => None,
+    })
+}
+
+/// Whether `pwrite` on the handle would append instead.
+pub(crate) fn appends(file: &File) -> io::Result<bool> {
+    Ok(rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND))
+}
+
+/// Device and inode.
+pub(crate) fn identity(object: &Object) -> io::Result<Identity> {
+    let metadata = object.metadata()?;
+    Ok(Identity { volume: metadata.dev(), file: u128::from(metadata.ino()) })
+}
+
+/// Device and inode of what a path leads to now.
+pub(crate) fn identity_of_path(path: &Path) -> io::Result<Identity> {
+    let metadata = path.metadata()?;
+    Ok(Identity { volume: metadata.dev(), file: u128::from(metadata.ino()) })
+}
+
+/// The file of an object.
+pub(crate) fn file_of(object: &Object) -> Option<&File> {
+    Some(object)
+}
+
+/// An object that is this file.
+pub(crate) fn object_of_file(file: File) -> Object {
+    file
+}
+
+pub(crate) fn read_at(object: &Object, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match object.read_at(out, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+pub(crate) fn write_at(object: &Object, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match object.write_at(bytes, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+pub(crate) fn write_vectored_at(
+    object: &Object,
+    offset: u64,
+    parts: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    loop {
+        match rustix::io::pwritev(object, &parts[..parts.len().min(1024)], offset) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    let directory = File::open(path)?;
+    sync_directory_handle(&directory)
+}
+
+/// Gives a file a second name, never replacing one.
+pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::hard_link(from, to)
+}
+
+fn flags_of(protection: Protection) -> (ProtFlags, MapFlags) {
+    match protection {
+        Protection::Read => (ProtFlags::READ, MapFlags::SHARED),
+        Protection::ReadWrite => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED),
+        Protection::CopyOnWrite => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE),
+    }
+}
+
+/// Maps part of an object; with `at`, exactly there or not at all.
+pub(crate) fn map(
+    object: &Object,
+    protection: Protection,
+    offset: u64,
+    size: usize,
+    at: Option<usize>,
+) -> io::Result<NonNull<u8>> {
+    let (prot, mut flags) = flags_of(protection);
+    let mut hint = std::ptr::null_mut();
+    if let Some(address) = at {
+        hint = std::ptr::without_provenance_mut(address);
+        flags |= FIXED_NOREPLACE;
+    }
+    // SAFETY: without MAP_FIXED the kernel replaces no existing mapping.
+    let base = unsafe { rustix::mm::mmap(hint, size, prot, flags, object.as_fd(), offset) }?;
+    let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::InvalidInput)?;
+    if at.is_some_and(|address| address != base.addr().get()) {
+        // SAFETY: the mapping was made above and nobody knows it.
+        unsafe { unmap(base, size) };
+        return Err(io::Error::from_raw_os_error(libc::EEXIST));
+    }
+    Ok(base)
+}
+
+/// Maps over the start of a range that is ours already.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller and accessed by nobody else's references.
+#[cfg_attr(target_os = "linux", expect(dead_code, reason = "macOS grows views by it"))]
+pub(crate) unsafe fn map_over(
+    object: &Object,
+    protection: Protection,
+    offset: u64,
+    base: NonNull<u8>,
+    size: usize,
+) -> io::Result<()> {
+    let (prot, flags) = flags_of(protection);
+    // SAFETY: MAP_FIXED replaces only what the caller owns.
+    unsafe {
+        rustix::mm::mmap(
+            base.as_ptr().cast(),
+            size,
+            prot,
+            flags | MapFlags::FIXED,
+            object.as_fd(),
+            offset,
+        )
+    }?;
+    Ok(())
+}
+
+/// Private zeroed memory.
+pub(crate) fn map_private(size: usize) -> io::Result<NonNull<u8>> {
+    let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: without MAP_FIXED the kernel replaces no existing mapping.
+    let base = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), size, prot, flags) }?;
+    NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Ends a mapping, or whole pages of one.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller, and nothing may access it any more.
+pub(crate) unsafe fn unmap(base: NonNull<u8>, size: usize) {
+    // SAFETY: the caller's promise. It fails only for arguments that were never mapped.
+    let outcome = unsafe { rustix::mm::munmap(base.as_ptr().cast(), size) };
+    debug_assert!(outcome.is_ok(), "munmap of our own range failed: {outcome:?}");
+}
+
+/// Makes private memory read-only.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller, with no `&mut` into it.
+pub(crate) unsafe fn protect_read_only(base: NonNull<u8>, size: usize) -> io::Result<()> {
+    let flags = rustix::mm::MprotectFlags::READ;
+    // SAFETY: the caller's promise.
+    Ok(unsafe { rustix::mm::mprotect(base.as_ptr().cast(), size, flags) }?)
+}
+
+/// Unix unmaps parts of a mapping.
+pub(crate) const CAN_UNMAP_PARTS: bool = true;
+
+/// Keeps pages in memory. `base` must be a page's start.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller.
+pub(crate) unsafe fn lock_memory(base: NonNull<u8>, size: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise; locking changes no bytes.
+    Ok(unsafe { rustix::mm::mlock(base.as_ptr().cast(), size) }?)
+}
+
+/// Lets pages go again.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller.
+pub(crate) unsafe fn unlock_memory(base: NonNull<u8>, size: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { rustix::mm::munlock(base.as_ptr().cast(), size) }?)
+}
+
+/// The limit on locked memory in words, for error messages.
+pub(crate) fn lock_limit() -> String {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock);
+    match limit.current {
+        Some(bytes) => format!("RLIMIT_MEMLOCK is {bytes} bytes; raise it with `ulimit -l`"),
+        None => "RLIMIT_MEMLOCK is unlimited".to_owned(),
+    }
+}
+
+/// Whether the descriptor is closed in programs that this one starts.
+pub(crate) fn set_inheritable(object: &Object) -> io::Result<()> {
+    let flags = rustix::io::fcntl_getfd(object)?;
+    Ok(rustix::io::fcntl_setfd(object, flags - rustix::io::FdFlags::CLOEXEC)?)
+}
+
+/// The number under which a child process finds the object.
+pub(crate) fn inheritance_number(object: &Object) -> u64 {
+    u64::try_from(object.as_raw_fd()).unwrap_or(u64::MAX)
+}
+
+/// Opens anew what an inherited descriptor stands for. It goes through the descriptor's name, so
+/// nobody's descriptor is taken over and a wrong number is an error.
+pub(crate) fn open_inherited(
+    number: u64,
+    access: Access,
+    _kind: SectionKind,
+    _len: u64,
+) -> io::Result<Object> {
+    let path = inherited_path(number);
+    File::options().read(true).write(access == Access::ReadWrite).open(path)
+}
+
+/// Borrowed view of a descriptor for calls that take numbers.
+pub(crate) fn raw(object: &impl AsFd) -> i32 {
+    let fd: BorrowedFd<'_> = object.as_fd();
+    fd.as_raw_fd()
+}
+
+/// The outcome of a call that returns -1 and sets errno.
+pub(crate) fn check(code: i32) -> io::Result<()> {
+    if code == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The directory of temporary files.
+pub(crate) fn temporary_dir() -> std::path::PathBuf {
+    std::env::temp_dir()
+}
+
+/// Removes the name of a file that stays open.
+pub(crate) fn remove_while_open(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
+}
+
+/// Ends private memory.
+///
+/// # Safety
+/// `base..base + size` must come from [`map_private`], and nothing may access it any more.
+pub(crate) unsafe fn unmap_private(base: NonNull<u8>, size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { unmap(base, size) };
+}

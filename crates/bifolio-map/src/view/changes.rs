@@ -1,0 +1,203 @@
+//! What a copy-on-write view has changed: one bit a page, set before each write.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{CopyOnWrite, Mode, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::section::{Access, Section};
+use crate::{Flush, page_size, sys};
+
+/// Pages that may differ from the section's.
+#[derive(Debug)]
+pub(super) struct Changes {
+    /// Bytes between the start of its page and the start of the view.
+    lead: usize,
+    /// The address of the first byte that is counted: sub-views lie behind it.
+    base: usize,
+    page_bits: u32,
+    words: Box<[AtomicU64]>,
+}
+
+impl Changes {
+    pub(super) fn new(size: usize, base: usize) -> Self {
+        let page = page_size();
+        let lead = base % page;
+        let pages = (lead + size).div_ceil(page);
+        let words = (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { lead, base, page_bits: page.trailing_zeros(), words }
+    }
+
+    /// Notes a write of `size` bytes at `start`, counted from the base.
+    #[inline]
+    fn note(&self, start: usize, size: usize) {
+        if size == 0 {
+            return;
+        }
+        let first = (self.lead + start) >> self.page_bits;
+        let last = (self.lead + start + size - 1) >> self.page_bits;
+        for page in first..=last {
+            let Some(word) = self.words.get(page / 64) else { return };
+            let bit = 1 << (page % 64);
+            // Most writes hit a page that is noted already: a load is cheaper than an or.
+            if word.load(Ordering::Relaxed) & bit == 0 {
+                word.fetch_or(bit, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The noted pages inside `size` bytes from `start` on, as ranges from there, merged.
+    fn ranges(&self, start: usize, size: usize) -> Vec<Range<u64>> {
+        let page = 1usize << self.page_bits;
+        let mut found: Vec<Range<u64>> = Vec::new();
+        for (index, word) in self.words.iter().enumerate() {
+            let mut bits = word.load(Ordering::Relaxed);
+            while bits != 0 {
+                let number = index * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                // Clipped to the window; both ends counted from its start.
+                let from = (number * page).saturating_sub(self.lead).max(start);
+                let to = ((number + 1) * page - self.lead).min(start + size);
+                if from >= to {
+                    continue;
+                }
+                let (from, to) = ((from - start) as u64, (to - start) as u64);
+                match found.last_mut() {
+                    Some(last) if last.end == from => last.end = to,
+                    _ => found.push(from..to),
+                }
+            }
+        }
+        found
+    }
+
+    fn clear(&self, range: Range<usize>) {
+        let page = 1usize << self.page_bits;
+        for number in (self.lead + range.start) / page..(self.lead + range.end).div_ceil(page) {
+            let whole_start = (number * page).saturating_sub(self.lead);
+            let whole_end = (number + 1) * page - self.lead;
+            let covered = range.start <= whole_start && whole_end.min(self.end()) <= range.end;
+            if covered && let Some(word) = self.words.get(number / 64) {
+                word.fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn end(&self) -> usize {
+        (self.words.len() * 64) << self.page_bits
+    }
+}
+
+impl<M: Mode> View<M> {
+    /// Notes a write, if this view keeps account. A constant decides for the other modes.
+    #[inline]
+    pub(super) fn note_change(&self, offset: u64, size: usize) {
+        if let Some(changes) = &self.changes
+            && let Some(range) = crate::range::inside(offset, size, self.span.size())
+        {
+            changes.note(self.span.as_ptr().addr() - changes.base + range.start, size);
+        }
+    }
+}
+
+impl View<CopyOnWrite> {
+    /// The ranges of this view that differ from the section, or may: the pages written through
+    /// any view on this memory, in order, merged, and clipped to this view. (Writes through a raw
+    /// pointer or a slice from the `unsafe` door are not noticed.)
+    ///
+    /// ```
+    /// # use bifolio_map::{CopyOnWrite, Flush, Section, View};
+    /// # let page = bifolio_map::page_size() as u64;
+    /// let section = Section::temporary(3 * page)?;
+    /// let view: View<CopyOnWrite> = section.view()?;
+    /// view.put(page + 5, &7u8)?;
+    /// assert_eq!(view.changed(), [page..2 * page]);
+    /// assert_eq!(section.view::<bifolio_map::Read>()?.get::<u8>(page + 5)?, 0);
+    ///
+    /// view.write_back(&section, &view.changed(), Flush::Data)?;
+    /// assert_eq!(section.view::<bifolio_map::Read>()?.get::<u8>(page + 5)?, 7);
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    #[must_use]
+    pub fn changed(&self) -> Vec<Range<u64>> {
+        let Some(changes) = &self.changes else { return Vec::new() };
+        changes.ranges(self.span.as_ptr().addr() - changes.base, self.span.size())
+    }
+
+    /// Writes ranges of this view to the same place of `section`, in the order given, with a sync
+    /// of `level` after each: what comes later is not durable before what came earlier. So a
+    /// caller can write pages first and the page that makes them valid last.
+    ///
+    /// `section` is usually the one that is viewed, opened for writing; it must be long enough.
+    /// Whole pages come from [`changed`](Self::changed): what others wrote meanwhile into the same
+    /// pages is overwritten. Ranges that were written back whole no longer count as changed.
+    ///
+    /// # Errors
+    /// `ModeMismatch` if `section` is open for reading only; `OutOfBounds`; `StorageFull`; a
+    /// failed sync, which ends the sequence.
+    pub fn write_back(&self, section: &Section, ranges: &[Range<u64>], level: Flush) -> Result<()> {
+        const DOING: &str = "write back to";
+        if section.access() != Access::ReadWrite {
+            return Err(section.fail(
+                Error::new(ErrorKind::ModeMismatch, DOING)
+                    .because("the section is open for reading only"),
+            ));
+        }
+        let live = section.len()?;
+        for wanted in ranges {
+            let range = self.resolve(wanted.clone(), DOING)?;
+            if self.offset + wanted.end > live {
+                return Err(section.fail(
+                    Error::new(ErrorKind::OutOfBounds, DOING)
+                        .at_offset(self.offset + wanted.start)
+                        .because(format!("the range ends past the section's {live} bytes")),
+                ));
+            }
+            let mut piece = vec![0; range.len().min(1 << 20)];
+            let mut at = wanted.start;
+            while at < wanted.end {
+                let size = piece.len().min(super::access::index(wanted.end - at));
+                self.read_at(at, &mut piece[..size])?;
+                let written = sys::write_at(section.object(), self.offset + at, &piece[..size])
+                    .map_err(|error| section.os(DOING, error).at_offset(self.offset + at))?;
+                at += written as u64;
+            }
+            section.sync(level)?;
+            if let Some(changes) = &self.changes {
+                let start = self.span.as_ptr().addr() - changes.base;
+                changes.clear(start + range.start..start + range.end);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_pages_are_merged_and_clipped_to_the_window() {
+        let page = page_size();
+        let changes = Changes::new(10 * page, 7 * page + 100);
+        changes.note(0, 1);
+        changes.note(page - 100, 1); // the first byte of the second page
+        changes.note(5 * page, 2 * page);
+        let page = page as u64;
+        let expected = [0..2 * page - 100, 5 * page - 100..8 * page - 100];
+        assert_eq!(changes.ranges(0, 10 * page_size()), expected);
+        assert_eq!(changes.ranges(50, 20), vec![0..20]);
+        changes.clear(0..page_size() - 100);
+        assert_eq!(changes.ranges(0, page_size()), vec![page - 100..page]);
+    }
+
+    #[test]
+    fn clearing_part_of_a_page_keeps_it_noted() {
+        let changes = Changes::new(4 * page_size(), 0);
+        changes.note(0, 10);
+        changes.clear(0..10);
+        assert_eq!(changes.ranges(0, page_size()).len(), 1);
+        changes.clear(0..page_size());
+        assert!(changes.ranges(0, page_size()).is_empty());
+    }
+}

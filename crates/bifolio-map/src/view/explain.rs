@@ -1,0 +1,92 @@
+//! What a failed access means: the third part of "a fault is an error".
+
+use super::{Mode, View};
+use crate::error::{Error, ErrorKind};
+use crate::memory::Stop;
+use crate::section::{Lost, SectionKind};
+
+/// What an access was doing, for the words of its error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    Load,
+    Store,
+}
+
+impl Doing {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Load => "read",
+            Self::Store => "write",
+        }
+    }
+}
+
+impl<M: Mode> View<M> {
+    /// The error of an access of `size` bytes at `offset` of the view that stopped.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn explain(&self, stop: Stop, doing: Doing, offset: u64, size: usize) -> Error {
+        let verb = doing.verb();
+        match stop {
+            Stop::Outside => self
+                .fail(Error::new(ErrorKind::OutOfBounds, verb).at_offset(offset))
+                .because(format!("{size} bytes asked for, the view has {}", self.len())),
+            Stop::Misaligned => self
+                .fail(Error::new(ErrorKind::Misaligned, verb).at_offset(offset))
+                .because(format!(
+                    "an atomic word of {size} bytes needs an address that is a multiple of {size}"
+                )),
+            Stop::ReadOnly => self
+                .fail(Error::new(ErrorKind::ModeMismatch, verb).at_offset(offset))
+                .because("the view is for reading only"),
+            Stop::NoAtomics => self
+                .fail(Error::new(ErrorKind::NotSupported, verb).at_offset(offset))
+                .because("this architecture has no recoverable read-modify-write"),
+            Stop::Fault(done) => self.explain_fault(doing, offset, size, done),
+        }
+    }
+
+    /// The error of a fault: the system could not supply the page at `offset + done`.
+    fn explain_fault(&self, doing: Doing, offset: u64, size: usize, done: usize) -> Error {
+        let at = self.offset.saturating_add(offset).saturating_add(done as u64);
+        let fail = |kind, why: String| {
+            self.fail(Error::new(kind, doing.verb()).at_offset(at)).because(why)
+        };
+        let progress = format!("{done} of {size} bytes done");
+        let Some(section) = &self.section else {
+            return fail(ErrorKind::StorageFault, progress);
+        };
+        if doing == Doing::Store && M::MODE == super::ViewMode::ReadWrite {
+            section.lost(Lost::Store);
+        }
+        let live = match section.kind() {
+            SectionKind::Device => None,
+            _ => section.len().ok(),
+        };
+        match (live, doing) {
+            (Some(live), _) if at >= live => {
+                fail(ErrorKind::UnexpectedEof, format!("{progress}; the file ends at {live} now"))
+            }
+            // A page that lies past a page-rounded end, while the byte does not, cannot be; what
+            // is left is a page inside the file that the system could not make.
+            (Some(_), Doing::Store) => fail(
+                ErrorKind::StorageFull,
+                format!("{progress}; the system had no space for this page"),
+            ),
+            (_, Doing::Store) => fail(ErrorKind::StorageFault, progress),
+            (_, Doing::Load) => fail(
+                ErrorKind::StorageFault,
+                format!("{progress}; the system could not supply this page"),
+            ),
+        }
+    }
+
+    /// The error with this view's path.
+    #[cold]
+    pub(crate) fn fail(&self, error: Error) -> Error {
+        match &self.section {
+            Some(section) => section.fail(error),
+            None => error.at_path("<storage in memory>"),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Views that grow: addresses are reserved once, and the base never moves.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::changes::Changes;
+use super::{Mode, ReadWrite, View, ViewMode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::Span;
+use crate::section::Section;
+use crate::{Space, fault};
+
+/// A reservation of addresses over a section that grows. [`view`](Self::view) lends views of what
+/// is there now; they stay valid, at the same addresses, whatever grows afterwards.
+///
+/// Reserved addresses cost no memory: on a 64-bit machine a capacity of a terabyte is reasonable.
+/// They do count against `RLIMIT_AS`.
+///
+/// ```
+/// use bifolio_map::{GrowableView, ReadWrite, Section, Space};
+/// let section = Section::temporary(4096)?;
+/// let growable: GrowableView<ReadWrite> = section.growable(1 << 30)?;
+/// let old = growable.view()?;
+/// growable.grow_to(1 << 20, Space::Allocate)?;
+/// let new = growable.view()?;
+/// assert_eq!(old.as_ptr(), new.as_ptr());
+/// new.put(0, &7u64)?;
+/// assert_eq!(old.get::<u64>(0)?, 7);
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct GrowableView<M: Mode> {
+    section: Section,
+    span: Span,
+    /// Bytes that are accessible; only grows.
+    len: AtomicUsize,
+    growing: Mutex<()>,
+    changes: Option<Arc<Changes>>,
+    mode: PhantomData<M>,
+}
+
+impl Section {
+    /// A view from the start of the section that can grow to `capacity` bytes.
+    ///
+    /// # Errors
+    /// As [`Section::view`]; `InvalidInput` for a capacity of zero or below the present length.
+    pub fn growable<M: Mode>(&self, capacity: u64) -> Result<GrowableView<M>> {
+        const DOING: &str = "map for growing";
+        self.want_mode(M::MODE, DOING)?;
+        let live = self.len()?;
+        if capacity == 0 || capacity < live {
+            return Err(self.fail(Error::new(ErrorKind::InvalidInput, DOING).because(format!(
+                "the capacity of {capacity} bytes must hold the {live} bytes that are there"
+            ))));
+        }
+        let (capacity, size) =
+            (self.size_of(&(0..capacity), DOING)?, self.size_of(&(0..live), DOING)?);
+        fault::install()?;
+        let span = Span::reserve(self.object(), M::MODE.protection(), 0, size, capacity).map_err(
+            |error| {
+                self.os(DOING, error).because(format!("asked for {capacity} bytes of addresses"))
+            },
+        )?;
+        let changes = (M::MODE == ViewMode::CopyOnWrite)
+            .then(|| Arc::new(Changes::new(capacity, span.as_ptr().addr())));
+        Ok(GrowableView {
+            section: self.clone(),
+            span,
+            len: AtomicUsize::new(size),
+            growing: Mutex::new(()),
+            changes,
+            mode: PhantomData,
+        })
+    }
+}
+
+impl<M: Mode> GrowableView<M> {
+    /// Bytes that are accessible, as of the last [`grow_to`](Self::grow_to) or
+    /// [`refresh`](Self::refresh) here.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire) as u64
+    }
+
+    /// Whether no byte is accessible.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes up to which it can grow.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.span.size() as u64
+    }
+
+    /// The section.
+    #[must_use]
+    pub fn section(&self) -> &Section {
+        &self.section
+    }
+
+    /// The address of the first byte: always the same. See [`View::as_ptr`] for its promise.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const u8 {
+        self.span.as_ptr()
+    }
+
+    /// A view of the bytes that are accessible now.
+    ///
+    /// # Errors
+    /// None today; the signature leaves room.
+    pub fn view(&self) -> Result<View<M>> {
+        let size = self.len.load(Ordering::Acquire);
+        let span = self
+            .span
+            .part(0..size)
+            .ok_or_else(|| self.section.fail(Error::new(ErrorKind::OutOfBounds, "view")))?;
+        Ok(View {
+            span,
+            offset: 0,
+            section: Some(self.section.clone()),
+            changes: self.changes.clone(),
+            mode: PhantomData,
+        })
+    }
+
+    /// Looks at how long the section is now, after another process made it grow; the new length,
+    /// at most the capacity. One system call. A section that shrank keeps its length here:
+    /// accesses past its end are `UnexpectedEof`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn refresh(&self) -> Result<u64> {
+        let live = self.section.len()?.min(self.capacity());
+        self.extend_to(super::access::index(live))?;
+        Ok(self.len())
+    }
+
+    fn extend_to(&self, size: usize) -> Result<()> {
+        let _growing = self.growing.lock().unwrap_or_else(|broken| broken.into_inner());
+        if size > self.len.load(Ordering::Acquire) {
+            self.span
+                .extend(self.section.object(), M::MODE.protection(), 0, size)
+                .map_err(|error| self.section.os("extend the map of", error))?;
+            self.len.store(size, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl GrowableView<ReadWrite> {
+    /// Makes the section at least `len` bytes long and all of it accessible here. Views that are
+    /// there stay as they are. Growing to less than the present length does nothing.
+    ///
+    /// # Errors
+    /// `OutOfBounds` past the capacity; `StorageFull`, and then nothing has changed.
+    pub fn grow_to(&self, len: u64, space: Space) -> Result<()> {
+        if len > self.capacity() {
+            return Err(self.section.fail(Error::new(ErrorKind::OutOfBounds, "grow").because(
+                format!("asked for {len} bytes, addresses are reserved for {}", self.capacity()),
+            )));
+        }
+        {
+            let _growing = self.growing.lock().unwrap_or_else(|broken| broken.into_inner());
+            if self.section.len()? < len {
+                self.section.set_len(len, space)?;
+            }
+        }
+        self.extend_to(super::access::index(len))
+    }
+}

@@ -1,0 +1,2 @@
+//! What bifolio-map promises, one property a test.
+mod faults;
