@@ -58,10 +58,10 @@ impl<S: Storage> Recorder<S> {
     /// A recorder over a storage that never lies.
     #[must_use]
     pub fn new(inner: S) -> Self {
-        Self::with(inner, None)
+        Self::build(inner, None)
     }
 
-    fn with(inner: S, faults: Option<Faults>) -> Self {
+    fn build(inner: S, faults: Option<Faults>) -> Self {
         let pages = Mutex::new(Pages { trace: Trace::default(), names: BTreeMap::new() });
         Self { inner, book: Arc::new(Book { pages, faults }) }
     }
@@ -139,7 +139,7 @@ impl<S: Storage> Recorder<Faulty<S>> {
     #[must_use]
     pub fn over_faults(faulty: Faulty<S>) -> Self {
         let faults = faulty.faults().clone();
-        Self::with(faulty, Some(faults))
+        Self::build(faulty, Some(faults))
     }
 }
 
@@ -226,13 +226,13 @@ impl<S: Storage> Storage for Recorder<S> {
         let (from, to) = (normal(from), normal(to));
         let mut pages = self.book.pages();
         let Some(file) = self.adopt(&mut pages, &from)? else {
-            // Let the storage below say what is wrong, unless it is a directory.
-            return match self.inner.list(&from) {
-                Ok(_) => Err(Error::new(ErrorKind::NotSupported, "rename")
+            if pages.names.get(&from) == Some(&Name::Directory) {
+                return Err(Error::new(ErrorKind::NotSupported, "rename")
                     .at_path(from)
-                    .because("the recorder knows nothing of renamed directories")),
-                Err(_) => self.inner.rename(&from, &to, replace),
-            };
+                    .because("the recorder knows nothing of renamed directories"));
+            }
+            // There is nothing to rename; the storage below says it in its own words.
+            return self.inner.rename(&from, &to, replace);
         };
         // So that a state from before the rename has the file that is replaced.
         let replaced = self.adopt(&mut pages, &to)?;
