@@ -96,7 +96,7 @@ pub(crate) fn unlock(file: &File, range: &Range<u64>) -> io::Result<()> {
 /// Whether somebody else's lock stands in the way of an exclusive one. "Somebody else" is every
 /// other open file description, also of this process.
 pub(crate) fn is_locked_by_others(file: &File, range: &Range<u64>) -> io::Result<bool> {
-    let mut lock = request(range, i32::from(libc::F_WRLCK))?;
+    let mut lock = request(range, code(libc::F_WRLCK))?;
     // SAFETY: as above; the kernel writes the conflicting lock into it.
     check(unsafe { libc::fcntl(raw(file), codes::GET, &raw mut lock) })?;
     Ok(code(lock.l_type) != code(libc::F_UNLCK))

@@ -77,7 +77,7 @@ fn a_copy_stops_exactly_where_the_file_ends_now() {
 fn memory_without_a_fault_is_copied_at_every_size_and_alignment() {
     let section = Section::anonymous(64 * 1024).unwrap();
     let view: View<ReadWrite> = section.view().unwrap();
-    let pattern: Vec<u8> = (0..2000u32).map(|i| (i * 7 + i / 251) as u8).collect();
+    let pattern: Vec<u8> = (0..2000u32).map(|i| (i * 7 + i / 251).to_le_bytes()[0]).collect();
     for size in (0..300).chain([511, 512, 513, 1023, 1999]) {
         for offset in [0u64, 1, 3, 8, 15, 4090] {
             view.fill(.., 0xaa).unwrap();

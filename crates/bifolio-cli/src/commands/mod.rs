@@ -1,0 +1,6 @@
+//! The subcommands: arguments, examples, and what each does.
+
+pub mod completions;
+pub mod man;
+pub mod tour;
+pub mod version;

@@ -1,0 +1,58 @@
+//! Stop: the levels of durability, and what each of them costs here.
+
+use std::time::Instant;
+
+use bifolio::map::{Flush, ReadWrite, Section, View, fault};
+
+use super::{Outcome, Stop, Tour};
+use crate::failure::CliError;
+use crate::output::Value;
+
+/// The stop.
+pub(super) struct Durable;
+
+impl Stop for Durable {
+    fn name(&self) -> &'static str {
+        "durability"
+    }
+
+    fn title(&self) -> &'static str {
+        "Durability, spelled out"
+    }
+
+    fn run(&self, tour: &mut Tour<'_>) -> Result<(), CliError> {
+        tour.say(
+            "What is written is seen by everybody at once; it survives a power cut only after a \
+             flush that says so. The same 64 KiB are written and flushed at each level; the times \
+             are this machine's, and told only.",
+        )?;
+        let section = Section::create(tour.path("durable"), 64 * 1024)?;
+        let view: View<ReadWrite> = section.view()?;
+        for (level, promise) in [
+            (Flush::Start, "start: write-back begins, nothing is promised"),
+            (Flush::Barrier, "barrier: before whatever is written later"),
+            (Flush::Data, "data: the bytes survive a power cut, and the length"),
+            (Flush::Full, "full: and all metadata, and the name of the file"),
+        ] {
+            view.fill(.., level as u8 + 1)?;
+            let started = Instant::now();
+            let flushed = view.flush(.., level);
+            let took = started.elapsed();
+            let outcome = match flushed {
+                Ok(()) => Outcome::Passed,
+                Err(error) => Outcome::failed(error, "no error"),
+            };
+            tour.check(promise, outcome)?;
+            tour.fact("it took", Value::Duration(took))?;
+        }
+        let status = fault::status();
+        tour.check(
+            "the fault handler is still in its place at the end",
+            Outcome::when(
+                fault::check().is_ok(),
+                format!("{status:?}"),
+                format!("{:?}", fault::Status::Active),
+            ),
+        )
+    }
+}

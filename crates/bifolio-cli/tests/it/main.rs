@@ -1,0 +1,16 @@
+//! The contract of the command, line by line, on the built program.
+#![forbid(unsafe_code)]
+
+mod color;
+mod completions;
+mod examples;
+mod exit_codes;
+mod external;
+mod formats;
+mod interrupt;
+mod man;
+mod streams;
+mod support;
+#[cfg(target_os = "linux")]
+mod terminal;
+mod tour;

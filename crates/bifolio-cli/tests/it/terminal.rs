@@ -1,0 +1,56 @@
+//! What a person sees, through `script` of util-linux, which makes a terminal.
+
+use std::fs;
+
+use crate::support::{PROGRAM, VARIABLES, directory, good};
+
+/// Runs the program on a terminal; a person types `keys`.
+fn on_terminal(line: &str, keys: &str, variables: &[(&str, &str)]) -> (i32, String) {
+    let mut script = assert_cmd::Command::new("script");
+    script.args(["--quiet", "--return", "--command", &format!("'{PROGRAM}' {line}"), "/dev/null"]);
+    for variable in VARIABLES {
+        script.env_remove(variable);
+    }
+    script.env("TERM", "xterm").envs(variables.iter().copied()).write_stdin(keys);
+    let output = script.output().expect("script is there");
+    let text = String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n");
+    (output.status.code().expect("it exits by itself"), text)
+}
+
+#[test]
+fn on_a_terminal_the_format_is_for_people_and_coloured() {
+    let (code, text) = on_terminal("tour --only files", "", &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("\u{1b}[32m✓\u{1b}[0m "), "{text}");
+    assert!(text.trim_end().ends_with("skipped\u{1b}[0m"), "{text}");
+}
+
+#[test]
+fn no_color_and_a_dumb_terminal_are_respected() {
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let (code, text) = on_terminal("tour --only files", "", &[variable]);
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("✓ ") && !text.contains('\u{1b}'), "{variable:?}: {text}");
+    }
+}
+
+#[test]
+fn a_person_is_asked_before_a_file_is_replaced() {
+    for (keys, code, kept) in [("y\n", 0, false), ("n\n", 6, true)] {
+        let directory = directory();
+        let page = directory.path().join("bifolio.1");
+        fs::write(&page, "mine").expect("written");
+        let line = format!("man --dir '{}'", directory.path().display());
+        let (found, text) = on_terminal(&line, keys, &[]);
+        assert_eq!(found, code, "{text}");
+        assert!(text.contains("replace 1 of ") && text.contains("? [y/N] "), "{text}");
+        let now = fs::read_to_string(&page).expect("read");
+        assert_eq!(now, if kept { "mine".to_owned() } else { good(&["man"]) });
+    }
+}
+
+#[test]
+fn short_work_shows_no_progress_bar() {
+    let (_, text) = on_terminal("tour --only files Cargo.toml", "", &[]);
+    assert!(!text.contains('━') && !text.contains("\u{1b}[2K"), "{text}");
+}
