@@ -1,5 +1,6 @@
 //! The toy in every state that a power cut could leave it in.
 
+use std::path::Path;
 use std::time::Instant;
 
 use bifolio_map::storage::{MemoryStorage, Storage};
@@ -22,12 +23,17 @@ impl<S: Storage> Witness for Recorder<S> {
     }
 }
 
+/// The directory of a storage in memory.
+pub(crate) fn here() -> &'static Path {
+    Path::new("")
+}
+
 /// Makes a toy and commits a few times.
 pub(crate) fn work<S: Storage>(
     recorder: &Recorder<S>,
     through: Through,
 ) -> bifolio_map::Result<()> {
-    let mut toy = Toy::create(recorder, recorder, through)?;
+    let mut toy = Toy::create(recorder, here(), recorder, through)?;
     for _ in 0..5 {
         toy.commit(recorder, recorder)?;
     }
@@ -41,8 +47,13 @@ fn trace(through: Through) -> Trace {
 }
 
 /// Opens the toy and checks that it has what it must.
-pub(crate) fn check(files: &dyn Storage, state: State, through: Through) -> Result<(), String> {
-    let toy = Toy::open(files, through).map_err(|error| error.to_string())?;
+pub(crate) fn check(
+    files: &dyn Storage,
+    dir: &Path,
+    state: State,
+    through: Through,
+) -> Result<(), String> {
+    let toy = Toy::open(files, dir, through).map_err(|error| error.to_string())?;
     let Some(toy) = toy else { return state.require(0) };
     state.require(toy.number())?;
     let bytes = toy.read().map_err(|error| error.to_string())?;
@@ -68,17 +79,18 @@ fn crash(
         count += 1;
         if count % nth == 0 {
             let go_on = |recorder: &Recorder<MemoryStorage>| {
-                let toy = Toy::open(recorder, through).map_err(|error| error.to_string())?;
+                let toy =
+                    Toy::open(recorder, here(), through).map_err(|error| error.to_string())?;
                 let Some(mut toy) = toy else { return Ok(()) };
                 toy.commit(recorder, recorder).map_err(|error| error.to_string())
             };
-            let checked = |files: &MemoryStorage, state| check(files, state, through);
+            let checked = |files: &MemoryStorage, state| check(files, here(), state, through);
             let copy = files.paths().into_iter();
             let copy = copy.map(|path| (path.clone(), files.contents(&path).unwrap_or_default()));
             let copy = MemoryStorage::from_files(copy);
             again.add(crash_again(&copy, state, &inner, go_on, checked)?);
         }
-        check(files, state, through)
+        check(files, here(), state, through)
     });
     (result, again)
 }
@@ -130,8 +142,9 @@ fn hunt_with_failing_syncs(hunt: Hunt) -> Verdict {
             break;
         }
         let plan = Plan::new().at_most(hunt.states);
-        let result =
-            replay(&recorder.trace(), &plan, |files, state| check(files, state, Through::Calls));
+        let result = replay(&recorder.trace(), &plan, |files, state| {
+            check(files, here(), state, Through::Calls)
+        });
         match result {
             Ok(report) => tried += report.states,
             Err(failure) => {
@@ -161,7 +174,7 @@ fn a_lying_sync_under_a_correct_toy_is_found_by_the_replay() {
             break;
         }
         syncs += 1;
-        let checked = |files: &MemoryStorage, state| check(files, state, Through::Calls);
+        let checked = |files: &MemoryStorage, state| check(files, here(), state, Through::Calls);
         found += u64::from(replay(&recorder.trace(), &Plan::new(), checked).is_err());
     }
     assert_eq!(found, syncs, "each of these syncs is needed");

@@ -7,12 +7,18 @@ use bifolio_map::storage::MemoryStorage;
 use bifolio_testkit::fault::{Fault, Faults, Faulty, Lasting, sweep};
 use bifolio_testkit::replay::State;
 
-use crate::crashes::check;
+use crate::crashes::{check, here};
 use crate::toy::{Through, Toy, Witness};
 
 /// Remembers the highest numbers.
 #[derive(Default)]
-struct Marks(Cell<State>);
+pub(crate) struct Marks(Cell<State>);
+
+impl Marks {
+    pub(crate) fn state(&self) -> State {
+        self.0.get()
+    }
+}
 
 impl Witness for Marks {
     fn begun(&self, number: u64) {
@@ -30,7 +36,7 @@ fn work_until_it_fails(faults: &Faults, through: Through) -> Result<(), String> 
     let memory = MemoryStorage::new();
     let storage = Faulty::new(memory.clone(), faults);
     let marks = Marks::default();
-    let outcome = Toy::create(&storage, &marks, through).and_then(|mut toy| {
+    let outcome = Toy::create(&storage, here(), &marks, through).and_then(|mut toy| {
         for _ in 0..4 {
             let result = toy.commit(&storage, &marks);
             if result.is_err() {
@@ -47,7 +53,7 @@ fn work_until_it_fails(faults: &Faults, through: Through) -> Result<(), String> 
         Ok(()) if !honest => return Err("the error was swallowed".into()),
         _ => {}
     }
-    check(&memory, marks.0.get(), through)
+    check(&memory, here(), marks.state(), through)
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! syncs, writes the slot that holds the older number, and syncs. The newest slot whose checksum
 //! is right is the state. Opening repairs a broken slot by copying the good one over it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bifolio_map::storage::{OpenMode, Replace, Storage, StorageFile};
 use bifolio_map::{Error, ErrorKind, Flush, Result, Space};
@@ -53,7 +53,7 @@ seeded_bugs! {
 }
 
 /// The file and its name while it is made.
-pub(crate) const NAME: &str = "toy";
+const NAME: &str = "toy";
 const NEW_NAME: &str = "toy.new";
 
 const SLOT_SIZE: usize = 1024;
@@ -77,7 +77,8 @@ pub(crate) trait Witness {
 
 /// An open toy.
 pub(crate) struct Toy {
-    storage: Box<dyn StorageFile>,
+    file: Box<dyn StorageFile>,
+    path: PathBuf,
     through: Through,
     newest: Slot,
     health: Health,
@@ -131,14 +132,16 @@ impl Slot {
 }
 
 impl Toy {
-    /// Makes the file, complete or not at all, with commit 1 in it.
+    /// Makes the file in a directory, complete or not at all, with commit 1 in it.
     pub(crate) fn create(
         storage: &dyn Storage,
+        dir: &Path,
         witness: &dyn Witness,
         through: Through,
     ) -> Result<Self> {
         witness.begun(1);
-        let file = storage.open(Path::new(NEW_NAME), OpenMode::CreateNew)?;
+        let (path, new_path) = (dir.join(NAME), dir.join(NEW_NAME));
+        let file = storage.open(&new_path, OpenMode::CreateNew)?;
         file.set_len(FILE_SIZE, Space::Allocate)?;
         let newest = Slot { number: 1, page: 0 };
         file.write_at(page_offset(0), &payload(1))?;
@@ -146,20 +149,25 @@ impl Toy {
         if !Bug::NamedBeforeSync.is_on() {
             sync(&*file)?;
         }
-        storage.rename(Path::new(NEW_NAME), Path::new(NAME), Replace::Never)?;
+        storage.rename(&new_path, &path, Replace::Never)?;
         if !Bug::NoSyncOfDirectory.is_on() && !Bug::NoSync.is_on() {
-            storage.sync_dir(Path::new(""))?;
+            storage.sync_dir(dir)?;
         }
         witness.acknowledged(1);
-        Ok(Self { storage: file, through, newest, health: Health::Sound })
+        Ok(Self { file, path, through, newest, health: Health::Sound })
     }
 
     /// Opens the file after whatever happened; `None` if it was never made.
-    pub(crate) fn open(storage: &dyn Storage, through: Through) -> Result<Option<Self>> {
-        let file = match storage.open(Path::new(NAME), OpenMode::ReadWrite) {
+    pub(crate) fn open(
+        storage: &dyn Storage,
+        dir: &Path,
+        through: Through,
+    ) -> Result<Option<Self>> {
+        let path = dir.join(NAME);
+        let file = match storage.open(&path, OpenMode::ReadWrite) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                discard_the_unfinished(storage)?;
+                discard_the_unfinished(storage, dir)?;
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -172,14 +180,14 @@ impl Toy {
         }
         let newest = slots.into_iter().flatten().max_by_key(|slot| slot.number);
         let Some(newest) = newest else {
-            return Err(Error::new(ErrorKind::Corrupt, "open").at_path(NAME).because("no slot"));
+            return Err(Error::new(ErrorKind::Corrupt, "open").at_path(&path).because("no slot"));
         };
-        let toy = Self { storage: file, through, newest, health: Health::Sound };
+        let toy = Self { file, path, through, newest, health: Health::Sound };
         if slots.contains(&None) && newest.number > 1 {
             toy.repair()?;
         }
         // What was found must be durable before anything is built on it.
-        sync(&*toy.storage)?;
+        sync(&*toy.file)?;
         Ok(Some(toy))
     }
 
@@ -187,11 +195,11 @@ impl Toy {
     fn repair(&self) -> Result<()> {
         if Bug::RepairBreaksTheGoodSlot.is_on() {
             let good = Slot::place(self.newest.number);
-            self.storage.write_at(good, &[0; SLOT_SIZE])?;
-            sync(&*self.storage)?;
-            return self.storage.write_at(good, &self.newest.to_bytes());
+            self.file.write_at(good, &[0; SLOT_SIZE])?;
+            sync(&*self.file)?;
+            return self.file.write_at(good, &self.newest.to_bytes());
         }
-        self.storage.write_at(Slot::place(self.newest.number + 1), &self.newest.to_bytes())
+        self.file.write_at(Slot::place(self.newest.number + 1), &self.newest.to_bytes())
     }
 
     /// The number of the newest commit.
@@ -202,14 +210,14 @@ impl Toy {
     /// The bytes of the newest commit.
     pub(crate) fn read(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![0; PAGE_SIZE];
-        self.storage.read_exact_at(page_offset(self.newest.page), &mut bytes)?;
+        self.file.read_exact_at(page_offset(self.newest.page), &mut bytes)?;
         Ok(bytes)
     }
 
     /// Makes the next commit.
     pub(crate) fn commit(&mut self, storage: &dyn Storage, witness: &dyn Witness) -> Result<()> {
         if self.health == Health::Failed {
-            return Err(Error::new(ErrorKind::Poisoned, "commit").at_path(NAME));
+            return Err(Error::new(ErrorKind::Poisoned, "commit").at_path(&self.path));
         }
         let number = self.newest.number + 1;
         witness.begun(number);
@@ -252,33 +260,33 @@ impl Toy {
 
     fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         match self.through {
-            Through::Calls => self.storage.write_at(offset, bytes),
-            Through::AMap => self.storage.store_map(0..FILE_SIZE)?.write_at(offset, bytes),
+            Through::Calls => self.file.write_at(offset, bytes),
+            Through::AMap => self.file.store_map(0..FILE_SIZE)?.write_at(offset, bytes),
         }
     }
 
     fn sync_range(&self, offset: u64, size: u64, storage: &dyn Storage) -> Result<()> {
         if Bug::FlushedTooLittle.is_on() {
             let slots = 0..SLOTS_SIZE;
-            return self.storage.store_map(0..FILE_SIZE)?.flush(slots, Flush::Data);
+            return self.file.store_map(0..FILE_SIZE)?.flush(slots, Flush::Data);
         }
         let result = match self.through {
             Through::AMap if !Bug::NoSync.is_on() && !Bug::OnlyStarted.is_on() => {
-                let map = self.storage.store_map(0..FILE_SIZE)?;
+                let map = self.file.store_map(0..FILE_SIZE)?;
                 map.flush(offset..offset + size, Flush::Data)
             }
-            _ => sync(&*self.storage),
+            _ => sync(&*self.file),
         };
         if result.is_err() && Bug::SyncsAgainAfterFailure.is_on() {
-            return sync(&*storage.open(Path::new(NAME), OpenMode::ReadWrite)?);
+            return sync(&*storage.open(&self.path, OpenMode::ReadWrite)?);
         }
         result
     }
 }
 
 /// Removes what an interrupted creation left.
-fn discard_the_unfinished(storage: &dyn Storage) -> Result<()> {
-    match storage.unlink(Path::new(NEW_NAME)) {
+fn discard_the_unfinished(storage: &dyn Storage, dir: &Path) -> Result<()> {
+    match storage.unlink(&dir.join(NEW_NAME)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
