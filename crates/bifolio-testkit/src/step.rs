@@ -1,0 +1,252 @@
+//! The single-step killer: a child is killed after every instruction of a short protocol (take a
+//! lock, publish a value), and after each kill the caller repairs and checks what was left.
+//!
+//! The child runs the protocol inside [`region`]. The parent traces it with ptrace, steps k
+//! instructions into the region, sends SIGKILL, lets the caller check, and goes on with k + 1 in a
+//! new child, until a child reaches the end of its region.
+//!
+//! ```no_run
+//! use bifolio_testkit::child::{self, Rerun};
+//! use bifolio_testkit::step::{self, Visit};
+//! use bifolio_testkit::{skip, this_test};
+//!
+//! // #[test]
+//! fn a_death_anywhere_in_publish_leaves_the_old_or_the_new() {
+//!     if child::role().is_some() {
+//!         step::region(|| { /* publish */ });
+//!         return;
+//!     }
+//!     let rerun = Rerun::of(this_test!(), "publisher");
+//!     let prepare = || { /* a fresh start for each child */ };
+//!     let check = |_step| Ok(()); // repair, then say what is wrong
+//!     let report = step::kill_at_every_instruction(&rerun, Visit::Every, prepare, check);
+//!     if let Some(report) = skip::or_count(report) {
+//!         println!("{report}");
+//!     }
+//! }
+//! ```
+//!
+//! A step is one instruction of the thread that runs the region; a system call is one. All calls
+//! of ptrace come from the thread that calls [`kill_at_every_instruction`], as the kernel demands.
+//! On aarch64 without atomic instructions (LSE) a stepped `ldxr`/`stxr` loop never succeeds, so
+//! such a region ends by its time limit.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, gettid};
+
+use crate::child::{self, Child, Rerun};
+use crate::random::Random;
+use crate::skip::{Obstacle, Skip};
+
+/// The point at which the child waits to be traced.
+const POINT: &str = "bifolio-step";
+
+/// The signal with which the child marks both ends of the region. Its tracer sees and swallows it.
+const MARK: Signal = Signal::SIGSTOP;
+
+/// How long one child may take from the start of its region to its end.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs the protocol between two marks that the tracing parent sees. Outside of a child it only
+/// runs it.
+///
+/// # Panics
+/// If the process cannot signal itself.
+pub fn region<T>(work: impl FnOnce() -> T) -> T {
+    if child::role().is_none() {
+        return work();
+    }
+    child::tell(&gettid().to_string());
+    child::point(POINT);
+    raise(MARK).expect("a thread may signal itself");
+    let result = work();
+    raise(MARK).expect("a thread may signal itself");
+    result
+}
+
+/// Which instructions are visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// Every one. A region of n instructions takes n children and n²/2 steps.
+    Every,
+    /// Every one up to this many; of a longer region as many at random, with the seed of the run.
+    AtMost(usize),
+    /// The first of each so many.
+    EachNth(usize),
+}
+
+/// What was visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepReport {
+    /// Kills, each followed by a check: one for each instruction visited.
+    pub points: u64,
+    /// Instructions in the region, both marks' returns included, as the first child ran it.
+    pub instructions: u64,
+}
+
+impl fmt::Display for StepReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "killed at {} points of {} instructions", self.points, self.instructions)
+    }
+}
+
+/// Kills the child after so many instructions of its [`region`], for all the counts of `visit`,
+/// from 0 to the whole region. Before each child `prepare` makes a fresh start; after each kill
+/// `check` gets the count, and says what is wrong with what was left.
+///
+/// # Errors
+/// A skip where ptrace is not permitted; a failure with the first complaint, or if a child does
+/// something else than run its region.
+pub fn kill_at_every_instruction(
+    rerun: &Rerun,
+    visit: Visit,
+    mut prepare: impl FnMut(),
+    mut check: impl FnMut(u64) -> Result<(), String>,
+) -> Result<StepReport, Obstacle> {
+    let mut verify = |steps: u64, instructions: u64| {
+        check(steps).map_err(|complaint| {
+            let place = format!("killed after {steps} of {instructions} instructions");
+            Obstacle::Failed(format!("{place}: {complaint}"))
+        })
+    };
+    prepare();
+    let instructions = Traced::start(rerun)?.step_and_kill(u64::MAX)?;
+    verify(instructions, instructions)?;
+    let mut report = StepReport { points: 1, instructions };
+    for steps in points(visit, instructions) {
+        prepare();
+        // Addresses differ from run to run and may change the path by a few instructions.
+        let done = Traced::start(rerun)?.step_and_kill(steps)?;
+        verify(done, instructions)?;
+        report.points += 1;
+    }
+    Ok(report)
+}
+
+/// The counts to visit in a region of so many instructions, without the whole.
+fn points(visit: Visit, instructions: u64) -> Vec<u64> {
+    match visit {
+        Visit::Every => (0..instructions).collect(),
+        Visit::EachNth(nth) => (0..instructions).step_by(nth.max(1)).collect(),
+        Visit::AtMost(most) if most as u64 >= instructions => (0..instructions).collect(),
+        Visit::AtMost(most) => {
+            let mut random = Random::new();
+            println!("seed of the visited instructions: {}", random.seed());
+            let mut points = BTreeSet::new();
+            while points.len() < most {
+                points.insert(random.u64(0..instructions));
+            }
+            points.into_iter().collect()
+        }
+    }
+}
+
+/// A child that stands at the start of its region, traced by this thread.
+struct Traced {
+    child: Child,
+    thread: Pid,
+}
+
+impl Traced {
+    fn start(rerun: &Rerun) -> Result<Self, Obstacle> {
+        let failed = |error: io::Error| Obstacle::Failed(error.to_string());
+        let mut child = rerun.spawn().map_err(failed)?;
+        child.run_to(POINT, 1).map_err(failed)?;
+        let id = child.told().last().and_then(|told| told.parse().ok());
+        let id = id.ok_or_else(|| Obstacle::Failed("the child did not tell its thread".into()))?;
+        let traced = Self { child, thread: Pid::from_raw(id) };
+        match ptrace::seize(traced.thread, ptrace::Options::PTRACE_O_EXITKILL) {
+            Err(Errno::EPERM) => return Err(Skip::because("ptrace is not permitted here").into()),
+            other => other.map_err(|error| failed(error.into()))?,
+        }
+        Ok(traced)
+    }
+
+    /// Runs to the start of the region, steps so many instructions or to its end, and kills the
+    /// child. Returns how many instructions were done.
+    fn step_and_kill(mut self, steps: u64) -> Result<u64, Obstacle> {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        // A region that blocks for ever would block the wait for its next stop: the watchdog
+        // kills the child, and the wait reports its death.
+        let (finished, watched) = channel::<()>();
+        let watchdog = thread::spawn(move || {
+            if watched.recv_timeout(TIME_LIMIT) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill(process, Signal::SIGKILL);
+            }
+        });
+        let result = self.child.go_on().map_err(|error| error.to_string());
+        let result = result.and_then(|()| self.step(steps));
+        // The watchdog must be gone before the process id is given back.
+        drop(finished);
+        let _ = watchdog.join();
+        self.kill(process)?;
+        result.map_err(Obstacle::Failed)
+    }
+
+    fn step(&self, steps: u64) -> Result<u64, String> {
+        if self.next_stop()? != MARK {
+            return Err("the region does not begin with its mark".into());
+        }
+        let mut done = 0;
+        while done < steps {
+            ptrace::step(self.thread, None).map_err(|error| format!("cannot step: {error}"))?;
+            match self.next_stop()? {
+                Signal::SIGTRAP => done += 1,
+                MARK => break,
+                other => return Err(format!("{other} after {done} instructions")),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Waits until the thread stops and says with which signal.
+    fn next_stop(&self) -> Result<Signal, String> {
+        match waitpid(self.thread, Some(WaitPidFlag::__WALL)) {
+            Ok(WaitStatus::Stopped(_, signal)) => Ok(signal),
+            Ok(other) => Err(format!("the child ended or took too long: {other:?}")),
+            Err(error) => Err(format!("cannot wait for the child: {error}")),
+        }
+    }
+
+    fn kill(self, process: Pid) -> Result<(), Obstacle> {
+        if self.thread != process {
+            // The process is collected only after its traced thread, and that by its tracer.
+            let _ = kill(process, Signal::SIGKILL);
+            while let Ok(WaitStatus::Stopped(..)) = waitpid(self.thread, Some(WaitPidFlag::__WALL))
+            {
+            }
+        }
+        self.child.kill().map_err(|error| Obstacle::Failed(error.to_string()))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_region_is_visited_whole_and_a_long_one_in_part() {
+        assert_eq!(points(Visit::Every, 4), [0, 1, 2, 3]);
+        assert_eq!(points(Visit::EachNth(3), 8), [0, 3, 6]);
+        assert_eq!(points(Visit::AtMost(4), 4), [0, 1, 2, 3]);
+        let some = points(Visit::AtMost(10), 1000);
+        assert_eq!(some.len(), 10);
+        assert!(some.iter().all(|point| *point < 1000));
+    }
+
+    #[test]
+    fn outside_of_a_child_a_region_is_only_run() {
+        assert_eq!(region(|| 7), 7);
+    }
+}
