@@ -482,9 +482,10 @@ impl Span {
         }
         let base = self.base.addr().get();
         let pages = pages_touching(base + range.start..base + range.end, sys::page_size());
-        let back = base - pages.start;
+        // SAFETY: the range lies inside the span.
+        let first = unsafe { self.base.add(range.start) };
         // SAFETY: mappings start at a page, so the first page's start lies inside ours.
-        let start = unsafe { self.base.sub(back) };
+        let start = unsafe { first.sub(first.addr().get() - pages.start) };
         Some((start, pages.len()))
     }
 
