@@ -15,6 +15,8 @@ pub(super) struct Changes {
     lead: usize,
     /// The address of the first byte that is counted: sub-views lie behind it.
     base: usize,
+    /// Bytes in the view that was made first, of which others are parts.
+    size: usize,
     page_bits: u32,
     words: Box<[AtomicU64]>,
 }
@@ -25,7 +27,7 @@ impl Changes {
         let lead = base % page;
         let pages = (lead + size).div_ceil(page);
         let words = (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { lead, base, page_bits: page.trailing_zeros(), words }
+        Self { lead, base, size, page_bits: page.trailing_zeros(), words }
     }
 
     /// Notes a write of `size` bytes at `start`, counted from the base.
@@ -76,15 +78,11 @@ impl Changes {
         for number in (self.lead + range.start) / page..(self.lead + range.end).div_ceil(page) {
             let whole_start = (number * page).saturating_sub(self.lead);
             let whole_end = (number + 1) * page - self.lead;
-            let covered = range.start <= whole_start && whole_end.min(self.end()) <= range.end;
+            let covered = range.start <= whole_start && whole_end.min(self.size) <= range.end;
             if covered && let Some(word) = self.words.get(number / 64) {
                 word.fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
             }
         }
-    }
-
-    fn end(&self) -> usize {
-        (self.words.len() * 64) << self.page_bits
     }
 }
 
