@@ -422,11 +422,16 @@ impl Section {
         self.inner.state.check().map_err(|error| self.fail(error))
     }
 
+    /// Whether calls that write through the handle go to the end of the file.
+    pub(crate) fn appends(&self) -> bool {
+        self.inner.appends == Appends::Yes
+    }
+
     /// Runs `write`, during which this process does not change the length of the section, if file
     /// pages may be written by call at all.
     pub(crate) fn while_length_stands<T>(&self, write: impl FnOnce(&Object) -> T) -> Option<T> {
         let usual = matches!(self.inner.kind, SectionKind::File | SectionKind::Temporary);
-        if !usual || self.inner.appends == Appends::Yes {
+        if !usual || self.appends() {
             return None;
         }
         let _standing = self.inner.resizing.read().unwrap_or_else(|broken| broken.into_inner());

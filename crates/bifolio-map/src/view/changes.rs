@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{CopyOnWrite, Mode, View};
+use super::{CopyOnWrite, Mode, ReadWrite, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::section::{Access, Section};
 use crate::{Flush, page_size, sys};
@@ -156,9 +156,15 @@ impl View<CopyOnWrite> {
             while at < wanted.end {
                 let size = piece.len().min(super::access::index(wanted.end - at));
                 self.read_at(at, &mut piece[..size])?;
-                let written = sys::write_at(section.object(), self.offset + at, &piece[..size])
-                    .map_err(|error| section.os(DOING, error).at_offset(self.offset + at))?;
-                at += written as u64;
+                let to = self.offset + at;
+                at += if section.appends() {
+                    // A call would write to the end of the file: stores go where they are told.
+                    section.view_of::<ReadWrite>(to..to + size as u64)?.store_at(0, &piece[..size])?;
+                    size as u64
+                } else {
+                    sys::write_at(section.object(), to, &piece[..size])
+                        .map_err(|error| section.os(DOING, error).at_offset(to))? as u64
+                };
             }
             section.sync(level)?;
             if let Some(changes) = &self.changes {
