@@ -7,7 +7,12 @@
 mod support;
 
 mod errors;
+#[cfg(unix)]
 mod faults;
+#[cfg(target_os = "linux")]
+mod mapping;
+mod private;
+mod sections;
 mod streams;
 mod table;
 mod views;
