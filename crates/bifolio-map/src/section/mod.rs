@@ -277,8 +277,10 @@ impl Section {
             .map_err(|error| self.os("ask for the allocated size of", error))
     }
 
-    /// The ranges that have no space behind them, in order. They read as zeros, and the first
-    /// store there may find the device full. File systems that cannot tell have none.
+    /// The ranges that hold no data, in order: they read as zeros. Space may have been allocated
+    /// for them all the same (systems do not tell; [`allocated`](Self::allocated) counts it); where
+    /// it was not, the first store may find the device full. File systems that cannot tell data
+    /// from holes have none.
     ///
     /// # Errors
     /// What the system says.

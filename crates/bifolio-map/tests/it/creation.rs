@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bifolio_map::section::Currency;
 use bifolio_map::{Access, Create, ErrorKind, Read, ReadWrite, Section, Space, View, page_size};
 use bifolio_testkit::child::{self, Rerun};
+use bifolio_testkit::skip::Skip;
 use bifolio_testkit::this_test;
 
 use crate::support::disk::{fill_up, mount_tmpfs};
@@ -273,6 +274,19 @@ fn space_is_taken_when_it_is_allocated_and_not_before() {
         section.set_len(page(), Space::Allocate).unwrap();
         assert_eq!(free(), before - page(), "what is cut off goes back");
     });
+}
+
+#[test]
+fn a_hole_is_where_no_data_is_whether_or_not_space_was_allocated() {
+    let dir = directory();
+    let section = Section::create(dir.path().join("file"), 8 * page()).unwrap();
+    if section.holes().unwrap().is_empty() {
+        return Skip::because("needs a temporary directory whose file system has holes").count();
+    }
+    assert_eq!(section.holes().unwrap(), [0..8 * page()]);
+    assert_eq!(section.allocated().unwrap(), 8 * page());
+    section.view::<ReadWrite>().unwrap().fill(2 * page()..5 * page(), 7).unwrap();
+    assert_eq!(section.holes().unwrap(), [0..2 * page(), 5 * page()..8 * page()]);
 }
 
 #[test]
