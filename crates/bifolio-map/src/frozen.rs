@@ -109,7 +109,8 @@ impl Section {
     /// Makes anonymous memory immutable, for this and every other process, for ever.
     ///
     /// # Errors
-    /// `Busy` while anybody has a writable view of it; `NotSupported` for files (take
+    /// `Busy` while anybody has a shared view of it, also one for reading, since the system counts
+    /// every map that was made through a handle for writing; `NotSupported` for files (take
     /// [`freeze_copy`](Self::freeze_copy)) and where the system has no seals; `OutOfMemory` if
     /// there is no memory for its holes.
     pub fn freeze(self) -> Result<Frozen> {
@@ -127,7 +128,7 @@ impl Section {
         sys::seal(self.object()).map_err(|error| {
             let error = self.os(DOING, error);
             match error.kind() {
-                ErrorKind::Busy => error.because("a writable view of it exists, perhaps elsewhere"),
+                ErrorKind::Busy => error.because("a view of it exists, perhaps elsewhere"),
                 _ => error,
             }
         })?;
