@@ -1,3 +1,8 @@
-//! Placeholder.
+//! The program behind `cargo xtask`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xtask::main()
+}

@@ -56,6 +56,24 @@ pub(crate) unsafe fn fill(to: *mut u8, byte: u8, size: usize) -> Result<(), Faul
     if missing == 0 { Ok(()) } else { Err(Fault { done: size - missing }) }
 }
 
+/// Asks the processor to bring a line into its second-level cache. Any address will do: a line that
+/// cannot be had is not fetched.
+#[inline(always)]
+pub(crate) fn prefetch(at: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: the instruction is part of every x86-64, and prefetches neither fault nor access.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl2keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    let _ = at;
+}
+
 /// An unsigned integer that is loaded and stored in one piece.
 pub(crate) trait Word: Copy + Into<u64> {
     /// Loads; aligned loads are atomic and acquire.

@@ -2,10 +2,10 @@
 //!
 //! Three parts, in the order in which one reads them:
 //!
-//! 1. **Access.** [`guard`] copies, loads and stores by a few routines in assembly
+//! 1. **Access.** `guard.rs` copies, loads and stores by a few routines in assembly
 //!    (`x86_64.rs`, `aarch64.rs`, `x86.rs`), whose instructions that may fault are listed in a
-//!    table ([`table`]), and, where it pays, by single inlined instructions that list themselves
-//!    ([`inline`]).
+//!    table (`table.rs`), and, where it pays, by single inlined instructions that list themselves
+//!    (`inline.rs`).
 //! 2. **Recovery.** When such an instruction faults, the system calls our handler
 //!    (`handler_unix.rs`: `SIGBUS`; `handler_windows.rs`: a vectored exception handler). It looks
 //!    up the program counter in the table and continues at the fix-up, which makes the routine

@@ -1,7 +1,7 @@
 //! Scanning: all bytes of a range, in order, in pieces that are safe to look at as `&[u8]`.
 
 use std::ops::{ControlFlow, RangeBounds};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::access::PIECE;
 use super::explain::Doing;
@@ -23,10 +23,8 @@ pub enum ScanPlan {
     },
 }
 
-/// Bytes that go by one way before the ways are compared, and after it.
-const STRETCH: u64 = 1 << 20;
-/// Stretches by the faster way before the slower one is tried again.
-const PATIENCE: u32 = 63;
+/// Bytes that go by one way before another may be chosen.
+const STRETCH: u64 = 512 << 10;
 
 impl<M: Mode> View<M> {
     /// Calls `look` with piece after piece of `range`, in order, until it breaks. Pieces are
@@ -72,7 +70,7 @@ impl<M: Mode> View<M> {
         let range = self.resolve(range, "scan")?;
         let (mut at, end) = (range.start as u64, range.end as u64);
         let mut piece = vec![0; PIECE];
-        let mut ways = Ways::new(self.can_read_by_call());
+        let mut ways = Ways::new(self.usable_ways());
         let mut asked = at;
         while at < end {
             let stretch_end = (at + STRETCH).min(end);
@@ -86,32 +84,37 @@ impl<M: Mode> View<M> {
                 }
             }
             let way = ways.choose();
-            let started = Instant::now();
-            let mut looking = std::time::Duration::ZERO;
-            let from = at;
+            let mut watch = (ways.is_curious() == Curious::Yes).then(Stopwatch::default);
             while at < stretch_end {
                 let size = (PIECE as u64).min(stretch_end - at);
                 let bytes = &mut piece[..super::access::index(size)];
-                self.bring(way, at, bytes)?;
+                match &mut watch {
+                    Some(watch) => watch.time(|| self.bring(way, at, bytes))?,
+                    None => self.bring(way, at, bytes)?,
+                }
                 at += size;
-                let before = Instant::now();
+                if way == Way::Map {
+                    // While the caller looks at this piece the next one comes nearer.
+                    self.span.prefetch_to_cache(super::access::index(at), PIECE);
+                }
                 let flow = look(bytes);
-                looking += before.elapsed();
                 if flow.is_break() {
                     return Ok(flow);
                 }
             }
-            ways.learn(way, started.elapsed().saturating_sub(looking), at - from);
+            if let Some(watch) = watch {
+                ways.learn(way, watch.total);
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
 
     /// Whether the file can stand in for the map: the same bytes, and calls that read them.
-    fn can_read_by_call(&self) -> bool {
-        M::MODE != ViewMode::CopyOnWrite
-            && self.section.as_ref().is_some_and(|section| {
-                sys::READS_FRESH_PAGES_BY_CALL && section.kind() == crate::SectionKind::File
-            })
+    fn usable_ways(&self) -> Usable {
+        let by_call = M::MODE != ViewMode::CopyOnWrite
+            && sys::READS_FRESH_PAGES_BY_CALL
+            && self.section.as_ref().is_some_and(|s| s.kind() == crate::SectionKind::File);
+        if by_call { Usable::Both } else { Usable::MapOnly }
     }
 
     /// Copies one piece by one of the ways. Where a call reads less than it should, the map says why.
@@ -133,46 +136,87 @@ enum Way {
     Call,
 }
 
+/// Time spent in the pieces of one stretch.
+#[derive(Default)]
+struct Stopwatch {
+    total: Duration,
+}
+
+impl Stopwatch {
+    fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let outcome = work();
+        self.total += started.elapsed();
+        outcome
+    }
+}
+
 /// Which way is faster, as measured on the way.
 ///
 /// For bytes that are not mapped yet neither wins always: small folios make faults dear (read 16,
-/// map 13 GB/s), large ones make them cheap (read 22, map 36), and a live map beats both. The
-/// cost is one stretch by the slower way now and then.
+/// map 13 GB/s), large ones make them cheap (read 22, map 36), and a live map beats both. So a few
+/// stretches by each way are timed, the faster way does the rest, and now and then both are timed
+/// again, since a file may be half mapped or half in small folios.
 struct Ways {
-    /// Nanoseconds a MiB, by the map and by calls; zero before it was tried.
+    /// Nanoseconds a stretch, by the map and by calls: the best of the last trial.
     cost: [u64; 2],
+    /// Stretches since the trial began.
     since: u32,
-    only_map: bool,
+    usable: Usable,
 }
 
+/// Whether there is a choice at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Usable {
+    Both,
+    MapOnly,
+}
+
+/// Whether a stretch is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Curious {
+    Yes,
+    No,
+}
+
+/// Stretches by each way in a trial. The first one of a scan also pays for what is cold.
+const TRIALS: u32 = 2;
+/// Stretches between the beginnings of two trials.
+const ROUND: u32 = 128;
+
 impl Ways {
-    fn new(can_call: bool) -> Self {
-        Self { cost: [0; 2], since: 0, only_map: !can_call }
+    fn new(usable: Usable) -> Self {
+        Self { cost: [u64::MAX; 2], since: 0, usable }
     }
 
+    /// The way of the next stretch.
     fn choose(&mut self) -> Way {
-        if self.only_map || self.cost[0] == 0 {
+        if self.usable == Usable::MapOnly {
             return Way::Map;
         }
-        if self.cost[1] == 0 {
-            return Way::Call;
+        let number = self.since % ROUND;
+        if number == 0 {
+            self.cost = [u64::MAX; 2];
         }
-        let better = if self.cost[1] < self.cost[0] { Way::Call } else { Way::Map };
         self.since += 1;
-        if self.since > PATIENCE {
-            self.since = 0;
-            return if better == Way::Call { Way::Map } else { Way::Call };
+        match number {
+            0..TRIALS => Way::Map,
+            number if number < 2 * TRIALS => Way::Call,
+            _ if self.cost[1] < self.cost[0] => Way::Call,
+            _ => Way::Map,
         }
-        better
     }
 
-    fn learn(&mut self, way: Way, took: std::time::Duration, bytes: u64) {
-        if bytes < STRETCH {
-            return; // too short to say anything
-        }
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+    /// Whether the stretch that begins belongs to a trial.
+    fn is_curious(&self) -> Curious {
+        let number = self.since.wrapping_sub(1) % ROUND;
+        let trial = self.usable == Usable::Both && number < 2 * TRIALS;
+        if trial { Curious::Yes } else { Curious::No }
+    }
+
+    fn learn(&mut self, way: Way, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let cost = &mut self.cost[usize::from(way == Way::Call)];
-        // A single slow stretch (a page that had to come from the device) fades out.
-        *cost = if *cost == 0 { nanos } else { (*cost * 3 + nanos) / 4 };
+        *cost = (*cost).min(nanos);
     }
 }

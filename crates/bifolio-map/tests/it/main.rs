@@ -1,2 +1,13 @@
 //! What bifolio-map promises, one property a test.
+//!
+//! Run it as root and as an ordinary user: each sees things that the other does not. What a
+//! machine or user cannot do is printed as `SKIPPED: reason` and counted by bifolio-testkit.
+//! `BIFOLIO_BUDGET=100` makes the truncation storms as long as the release notes claim.
+
+mod support;
+
+mod errors;
 mod faults;
+mod streams;
+mod table;
+mod views;

@@ -1,0 +1,232 @@
+//! The table of checks, in the order in which they run: quick ones first.
+
+use super::Done;
+use crate::need::{self, Need};
+use crate::workspace::{Loom, Workspace};
+use crate::{fuzz, house, miri, readme, wine};
+
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    /// Without these it is skipped.
+    pub(super) needs: &'static [Need],
+    /// Without these it finds less, and says so.
+    pub(super) wants: &'static [Need],
+    pub(super) run: fn(&Workspace) -> Result<Done, String>,
+}
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        name: "fmt",
+        what: "the source is formatted",
+        needs: &[need::RUSTFMT],
+        wants: &[],
+        run: fmt,
+    },
+    Check {
+        name: "house",
+        what: "the house rules: layers, fence, formats, words, links",
+        needs: &[],
+        wants: &[],
+        run: house::check,
+    },
+    Check {
+        name: "clippy",
+        what: "no lint on Linux",
+        needs: &[need::CLIPPY],
+        wants: &[],
+        run: clippy,
+    },
+    Check {
+        name: "clippy-windows",
+        what: "no lint on Windows",
+        needs: &[need::CLIPPY, need::WINDOWS, need::MINGW],
+        wants: &[],
+        run: clippy_windows,
+    },
+    Check {
+        name: "macos",
+        what: "it compiles for macOS (aarch64)",
+        needs: &[need::MACOS],
+        wants: &[],
+        run: |workspace| compiles(workspace, "aarch64-apple-darwin", "macos"),
+    },
+    Check {
+        name: "aarch64",
+        what: "it compiles for Linux on aarch64",
+        needs: &[need::ARM_LINUX],
+        wants: &[],
+        run: |workspace| compiles(workspace, "aarch64-unknown-linux-gnu", "linux"),
+    },
+    Check {
+        name: "rustdoc",
+        what: "the documentation builds without a warning",
+        needs: &[],
+        wants: &[],
+        run: rustdoc,
+    },
+    Check {
+        name: "test",
+        what: "the tests of every crate",
+        needs: &[],
+        wants: &[need::EXT4, need::XFS, need::BTRFS, need::FUSE],
+        run: test,
+    },
+    Check {
+        name: "doctest",
+        what: "the examples in the documentation",
+        needs: &[],
+        wants: &[],
+        run: doctest,
+    },
+    Check {
+        name: "readme",
+        what: "the commands that README and CONTRIBUTING quote exist",
+        needs: &[],
+        wants: &[],
+        run: readme::check,
+    },
+    Check {
+        name: "i686",
+        what: "the tests of bifolio-map on 32 bits",
+        needs: &[need::I686, need::GCC32],
+        wants: &[],
+        run: i686,
+    },
+    Check {
+        name: "wine",
+        what: "the tests on Windows, under Wine",
+        needs: &[need::WINDOWS, need::MINGW, need::WINE],
+        wants: &[],
+        run: wine::check,
+    },
+    Check {
+        name: "miri",
+        what: "the pure parts of bifolio-map under Miri",
+        needs: &[need::MIRI, need::RUST_SRC],
+        wants: &[],
+        run: miri::check,
+    },
+    Check {
+        name: "loom",
+        what: "every interleaving of the state words",
+        needs: &[],
+        wants: &[],
+        run: loom,
+    },
+    Check {
+        name: "fuzz",
+        what: "a few seconds of each fuzz target",
+        needs: &[need::NIGHTLY, need::CXX],
+        wants: &[],
+        run: fuzz::check,
+    },
+    Check {
+        name: "deny",
+        what: "licences, sources and banned crates among the dependencies",
+        needs: &[need::CARGO_DENY],
+        wants: &[],
+        run: deny,
+    },
+];
+
+fn fmt(workspace: &Workspace) -> Result<Done, String> {
+    workspace.cargo(&["fmt", "--all", "--check"]).run()?;
+    workspace.cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()?;
+    Ok(Done::Passed)
+}
+
+fn clippy(workspace: &Workspace) -> Result<Done, String> {
+    workspace
+        .cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        .run()
+        .map(|()| Done::Passed)
+}
+
+fn clippy_windows(workspace: &Workspace) -> Result<Done, String> {
+    workspace
+        .cargo(&["clippy", "--target", "x86_64-pc-windows-gnu", "--all-targets"])
+        .args(workspace.select_crates("windows"))
+        .args(["--", "-D", "warnings"])
+        .run()
+        .map(|()| Done::Passed)
+}
+
+/// Warnings are errors here too: clippy does not see these platforms.
+fn compiles(workspace: &Workspace, triple: &str, platform: &str) -> Result<Done, String> {
+    workspace
+        .cargo(&["check", "--target", triple])
+        .args(workspace.select_crates(platform))
+        .env("RUSTFLAGS", "-D warnings")
+        .run()
+        .map(|()| Done::Passed)
+}
+
+fn rustdoc(workspace: &Workspace) -> Result<Done, String> {
+    workspace
+        .cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"])
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()
+        .map(|()| Done::Passed)
+}
+
+fn test(workspace: &Workspace) -> Result<Done, String> {
+    workspace
+        .cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--examples"])
+        .arg("--no-fail-fast")
+        .run()
+        .map(|()| Done::Passed)
+}
+
+fn doctest(workspace: &Workspace) -> Result<Done, String> {
+    workspace
+        .cargo(&["test", "--workspace", "--doc", "--no-fail-fast"])
+        .run()
+        .map(|()| Done::Passed)
+}
+
+fn i686(workspace: &Workspace) -> Result<Done, String> {
+    workspace
+        .cargo(&["test", "--target", "i686-unknown-linux-gnu", "-p", "bifolio-map"])
+        .args(["--lib", "--bins", "--tests", "--no-fail-fast"])
+        .run()
+        .map(|()| Done::Passed)
+}
+
+fn loom(workspace: &Workspace) -> Result<Done, String> {
+    let declared: Vec<&str> = workspace
+        .packages
+        .iter()
+        .filter(|package| package.loom == Loom::Declared)
+        .flat_map(|package| ["-p", &package.name])
+        .collect();
+    if declared.is_empty() {
+        return Ok(Done::Absent("nothing to run yet: no crate declares `loom = true`".into()));
+    }
+    workspace
+        .cargo(&["test", "--release", "--lib"])
+        .args(&declared)
+        .arg("loom")
+        .env("RUSTFLAGS", "--cfg loom")
+        // Other flags make everything again; its own folder keeps the ordinary build warm.
+        .env("CARGO_TARGET_DIR", workspace.target.join("loom"))
+        .run()
+        .map(|()| Done::Passed)
+}
+
+fn deny(workspace: &Workspace) -> Result<Done, String> {
+    let tool = need::find_tool("cargo-deny", workspace)
+        .ok_or("cargo-deny was there a moment ago and is gone")?;
+    let config = workspace.root.join("deny.toml");
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        crate::cmd::Cmd::new(&tool)
+            .args(["--locked", "--all-features", "--manifest-path", manifest, "check", "--config"])
+            .arg(&config)
+            .args(["bans", "licenses", "sources"])
+            .dir(&workspace.root)
+            .run()?;
+    }
+    Ok(Done::Noted(
+        "advisories not looked at: their database is not on the package registry".into(),
+    ))
+}
