@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::mount::{Filesystem, Image, RunError, Tmpfs, run};
+use crate::privilege::need_root;
 use crate::skip::{Obstacle, Skip};
 
 /// What the image may take beside its file system: mkfs and the loop device write a little more
@@ -35,6 +36,7 @@ impl PowerRig {
     /// # Errors
     /// A skip for whoever is not root, and where tools are missing.
     pub fn new(filesystem: Filesystem) -> Result<Self, Obstacle> {
+        need_root()?;
         let memory = Tmpfs::new(TMPFS_SIZE)?;
         let image = Image::in_dir(&memory.path(), filesystem, IMAGE_SIZE)?;
         Ok(Self { image, _memory: memory, cuts: 0 })

@@ -165,7 +165,8 @@ mod tests {
             let running = || {
                 let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
                 // A zombie that init has not collected yet is dead all the same.
-                stat.rsplit_once(") ").filter(|(_, rest)| !rest.starts_with('Z')).map(|_| ())
+                let dead = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
+                (!dead).then_some(stat)
             };
             for _ in 0..500 {
                 if running().is_none() {

@@ -98,6 +98,7 @@ impl Rerun {
             deadline: Instant::now() + self.limit,
             told: Vec::new(),
             output: Vec::new(),
+            collected: Collected::No,
         })
     }
 
@@ -173,6 +174,14 @@ pub struct Child {
     deadline: Instant,
     told: Vec<String>,
     output: Vec<String>,
+    collected: Collected,
+}
+
+/// Whether the system gave the child's exit status, and took back its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Collected {
+    Yes,
+    No,
 }
 
 /// What a line of the child's output means.
@@ -271,6 +280,7 @@ impl Child {
     fn require_success(&mut self) -> io::Result<()> {
         let status = loop {
             if let Some(status) = self.process.try_wait()? {
+                self.collected = Collected::Yes;
                 break status;
             }
             if Instant::now() > self.deadline {
@@ -288,12 +298,13 @@ impl Child {
     /// Kills the child and everything in its process group, and collects it.
     fn end(&mut self) -> io::Result<()> {
         self.input = None;
-        // Only while it was not collected is the id still its own.
-        if self.process.try_wait()?.is_none() {
+        // Only while it was not collected is the id its own, and that of its group.
+        if self.collected == Collected::No {
             #[cfg(unix)]
             kill_group(&self.process);
             self.process.kill()?;
             self.process.wait()?;
+            self.collected = Collected::Yes;
         }
         Ok(())
     }
