@@ -159,11 +159,14 @@ impl View<CopyOnWrite> {
                 let to = self.offset + at;
                 at += if section.appends() {
                     // A call would write to the end of the file: stores go where they are told.
-                    section.view_of::<ReadWrite>(to..to + size as u64)?.store_at(0, &piece[..size])?;
+                    section
+                        .view_of::<ReadWrite>(to..to + size as u64)?
+                        .store_at(0, &piece[..size])?;
                     size as u64
                 } else {
                     sys::write_at(section.object(), to, &piece[..size])
-                        .map_err(|error| section.os(DOING, error).at_offset(to))? as u64
+                        .map_err(|error| section.os(DOING, error).at_offset(to))?
+                        as u64
                 };
             }
             section.sync(level)?;
