@@ -19,7 +19,8 @@ pub use lock::{FileLock, LockGuard, LockKind, LockState, Patience};
 pub use scratch::Scratch;
 pub use section::{Access, Create, Currency, Section, SectionKind, SectionOptions};
 pub use view::{
-    Advice, CopyOnWrite, GrowableView, Mode, Read, ReadWrite, Shared, View, ViewMode, Writable,
+    Advice, AtomicU32View, AtomicU64View, CopyOnWrite, GrowableView, MemoryLock, Mode, Read,
+    ReadWrite, ScanPlan, Shared, Stream, Support, View, ViewMode, Writable,
 };
 
 /// The traits and byte-order types of `zerocopy` that typed accessors speak: `get::<le::U32>`

@@ -177,7 +177,7 @@ impl Span {
         if size == 0 {
             return Ok(Self::empty());
         }
-        let layout = Layout::from_size_align(size, 4096)
+        let layout = Layout::from_size_align(size, 16)
             .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         // SAFETY: the layout is not empty.
         let base = unsafe { alloc_zeroed(layout) };

@@ -439,3 +439,12 @@ pub(crate) fn is_fault_code(code: Option<i32>) -> bool {
 
 /// Unmapped pages of a file may be read faster by calls than through faults.
 pub(crate) const READS_FRESH_PAGES_BY_CALL: bool = true;
+
+/// Bytes that the system reads ahead of a sequential reader of the object's device, if it says.
+pub(crate) fn read_ahead(object: &Object) -> Option<u64> {
+    let device = std::os::unix::fs::MetadataExt::dev(&object.metadata().ok()?);
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    let kib: u64 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

@@ -327,7 +327,7 @@ fn a_scan_covers_exactly_its_range_in_order() {
     let file: View<Read> = Section::open(&path).unwrap().view().unwrap();
     let memory = pages_of_pattern(1280).read_only();
     let plans = [
-        ScanPlan::Warm,
+        ScanPlan::Auto,
         ScanPlan::Cold { ahead: 0 },
         ScanPlan::Cold { ahead: 8 << 20 },
         ScanPlan::Cold { ahead: u64::MAX },
