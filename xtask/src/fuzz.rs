@@ -26,6 +26,14 @@ const MEMORY_LIMIT_MB: u32 = 2048;
 /// One input may take this long before it counts as a hang.
 const HANG_SECONDS: u32 = 10;
 
+/// How much libFuzzer tells while it runs.
+#[derive(Clone, Copy)]
+enum Talk {
+    Progress,
+    /// Findings and the count at the end.
+    Result,
+}
+
 /// The fuzz package: its targets, and where their programs and findings go.
 struct Fuzz<'a> {
     workspace: &'a Workspace,
@@ -52,7 +60,7 @@ pub(crate) fn verb(words: &[String]) -> Result<ExitCode, Stop> {
         return Err(Stop::Usage(format!("there is no target `{target}`; there is: {known}")));
     }
     fuzz.build()?;
-    fuzz.run(target, Duration::from_secs(seconds))?;
+    fuzz.run(target, Duration::from_secs(seconds), Talk::Progress)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -64,8 +72,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Done, String> {
     }
     fuzz.build()?;
     let time = workspace.budget.seconds(SMOKE_SECONDS);
-    let failures: Vec<String> =
-        fuzz.targets.iter().filter_map(|target| fuzz.run(target, time).err()).collect();
+    let failures: Vec<String> = fuzz
+        .targets
+        .iter()
+        .filter_map(|target| fuzz.run(target, time, Talk::Result).err())
+        .collect();
     if failures.is_empty() {
         let count = fuzz.targets.len();
         Ok(Done::Noted(format!("{count} target(s), {} s each", time.as_secs())))
@@ -105,14 +116,14 @@ impl<'a> Fuzz<'a> {
             .run()
     }
 
-    fn run(&self, target: &str, time: Duration) -> Result<(), String> {
+    fn run(&self, target: &str, time: Duration, talk: Talk) -> Result<(), String> {
         let corpus = self.dir().join("corpus").join(target);
         let artifacts = self.dir().join("artifacts").join(target);
         for dir in [&corpus, &artifacts] {
             fs::create_dir_all(dir).map_err(|why| format!("{}: {why}", dir.display()))?;
         }
         let program = self.dir().join(&self.host).join("release").join(target);
-        let before = files_in(&artifacts);
+        let begun = SystemTime::now();
         let mut command = Cmd::new(&program)
             // The first folder receives what is found; the others are only read.
             .arg(&corpus)
@@ -122,6 +133,10 @@ impl<'a> Fuzz<'a> {
             .arg(format!("-seed={}", seed()))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .arg("-print_final_stats=1")
+            .arg(match talk {
+                Talk::Progress => "-verbosity=1",
+                Talk::Result => "-verbosity=0",
+            })
             // What cargo-fuzz sets: Rust's codegen units repeat statics.
             .env("ASAN_OPTIONS", "detect_odr_violation=0")
             .env("BIFOLIO_BUDGET", self.workspace.budget.to_string())
@@ -130,7 +145,7 @@ impl<'a> Fuzz<'a> {
         if seeds.is_dir() {
             command = command.arg(&seeds);
         }
-        command.run().map_err(|why| match files_in(&artifacts).difference(&before).next() {
+        command.run().map_err(|why| match written_since(begun, &artifacts) {
             Some(input) => format!(
                 "fuzz target {target} failed on an input; again with: {} {}",
                 program.display(),
@@ -162,8 +177,13 @@ fn target_files(dir: &Path) -> Result<BTreeSet<String>, String> {
         .collect())
 }
 
-fn files_in(dir: &Path) -> BTreeSet<PathBuf> {
-    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+/// A file in `dir` that is as young as `begun`; the same input again overwrites its file.
+fn written_since(begun: SystemTime, dir: &Path) -> Option<PathBuf> {
+    // File times are cut to the timer tick, so one may lie a little before the moment.
+    let begun = begun - Duration::from_millis(50);
+    fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path()).find(|path| {
+        path.metadata().and_then(|data| data.modified()).is_ok_and(|time| time >= begun)
+    })
 }
 
 fn host() -> Result<String, String> {

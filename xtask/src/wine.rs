@@ -89,10 +89,16 @@ impl Wine {
         if self.prefix().join("system.reg").is_file() {
             return Ok(());
         }
-        self.with_environment(Cmd::new(&self.program).args(["wineboot", "-i"]))
+        let made = self
+            .with_environment(Cmd::new(&self.program).args(["wineboot", "-i"]))
             .limit(Duration::from_mins(3))
-            .run()?;
-        self.server("-w", Duration::from_mins(1))
+            .run()
+            .and_then(|()| self.server("-w", Duration::from_mins(1)));
+        if made.is_err() {
+            // Half a prefix would be taken for a whole one next time.
+            let _ = fs::remove_dir_all(self.prefix());
+        }
+        made
     }
 
     fn dll_dir(&self) -> PathBuf {

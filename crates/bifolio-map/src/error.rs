@@ -194,6 +194,7 @@ fn kind_of(error: &io::Error) -> ErrorKind {
         K::IsADirectory => ErrorKind::NotMappable,
         K::Unsupported => ErrorKind::NotSupported,
         K::TimedOut => ErrorKind::TimedOut,
+        K::InvalidInput | K::InvalidFilename => ErrorKind::InvalidInput,
         K::WouldBlock | K::ResourceBusy | K::ExecutableFileBusy => ErrorKind::Busy,
         _ => crate::sys::kind_of_code(error.raw_os_error()).unwrap_or(ErrorKind::Io),
     }

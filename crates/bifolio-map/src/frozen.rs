@@ -1,16 +1,18 @@
 //! Frozen bytes: memory that can never change again, and so may be lent as `&[u8]`.
 
+mod lend;
+
 use std::fmt;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Place, Span};
 use crate::scratch::Scratch;
-use crate::section::{Access, Section, SectionKind};
-use crate::sys::{self, Protection};
+use crate::section::{Section, SectionKind};
+use crate::sys;
 use crate::view::ReadWrite;
+use lend::{ReadOnly, SealedSpan};
 
 /// Bytes that nobody can change, cut off or take away, and so a safe `&[u8]`.
 ///
@@ -107,7 +109,8 @@ impl Section {
     /// Makes anonymous memory immutable, for this and every other process, for ever.
     ///
     /// # Errors
-    /// `Busy` while anybody has a writable view of it; `NotSupported` for files (take
+    /// `Busy` while anybody has a shared view of it, also one for reading, since the system counts
+    /// every map that was made through a handle for writing; `NotSupported` for files (take
     /// [`freeze_copy`](Self::freeze_copy)) and where the system has no seals; `OutOfMemory` if
     /// there is no memory for its holes.
     pub fn freeze(self) -> Result<Frozen> {
@@ -125,7 +128,7 @@ impl Section {
         sys::seal(self.object()).map_err(|error| {
             let error = self.os(DOING, error);
             match error.kind() {
-                ErrorKind::Busy => error.because("a writable view of it exists, perhaps elsewhere"),
+                ErrorKind::Busy => error.because("a view of it exists, perhaps elsewhere"),
                 _ => error,
             }
         })?;
@@ -166,59 +169,5 @@ impl AsRef<[u8]> for Frozen {
 impl fmt::Debug for Frozen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frozen").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-use lend::{ReadOnly, SealedSpan};
-
-/// The two places where frozen memory becomes a slice.
-mod lend {
-    #![expect(unsafe_code, reason = "lends immutable memory as slices")]
-
-    use super::{Access, ErrorKind, Place, Protection, Result, Scratch, Section, Span, sys};
-
-    /// A map of a section that was found sealed.
-    pub(super) struct SealedSpan(Span);
-
-    impl SealedSpan {
-        /// Maps a section after checking, once more and here, that it is sealed.
-        pub(super) fn new(section: &Section) -> Result<Self> {
-            const DOING: &str = "map frozen";
-            let os = |error| section.os(DOING, error);
-            assert!(sys::is_sealed(section.object()).map_err(os)?, "the caller checks the seals");
-            let size = section.len()?;
-            let size = usize::try_from(size)
-                .map_err(|_| section.fail(crate::Error::new(ErrorKind::OutOfMemory, DOING)))?;
-            // A handle for reading: old kernels refuse to map a sealed file through a writable one.
-            let number = sys::inheritance_number(section.object());
-            let reader = sys::open_inherited(number, Access::Read, section.kind(), size as u64)
-                .map_err(os)?;
-            let span =
-                Span::map(&reader, Protection::Read, 0, size, Place::Anywhere).map_err(os)?;
-            Ok(Self(span))
-        }
-
-        pub(super) fn as_slice(&self) -> &[u8] {
-            // SAFETY: the seals mean that no process can write, shrink or punch the memory, now or
-            // later; every page was allocated before; the span keeps the map alive. So for as long
-            // as `self` lives the bytes are there and never change.
-            unsafe { std::slice::from_raw_parts(self.0.as_ptr(), self.0.size()) }
-        }
-    }
-
-    /// Private memory that was made read-only.
-    pub(super) struct ReadOnly(Scratch);
-
-    impl ReadOnly {
-        /// Takes memory away from writers for good.
-        #[cfg_attr(target_os = "linux", allow(dead_code, reason = "Linux has seals"))]
-        pub(super) fn new(scratch: Scratch) -> Result<Self> {
-            scratch.protect()?;
-            Ok(Self(scratch))
-        }
-
-        pub(super) fn as_slice(&self) -> &[u8] {
-            &self.0
-        }
     }
 }

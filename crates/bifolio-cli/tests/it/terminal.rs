@@ -19,7 +19,7 @@ fn on_terminal(line: &str, keys: &str, variables: &[(&str, &str)]) -> (i32, Stri
 
 #[test]
 fn on_a_terminal_the_format_is_for_people_and_coloured() {
-    let (code, text) = on_terminal("tour --only files", "", &[]);
+    let (code, text) = on_terminal("tour --only files Cargo.toml", "", &[]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("\u{1b}[32m✓\u{1b}[0m "), "{text}");
     assert!(text.trim_end().ends_with("skipped\u{1b}[0m"), "{text}");
@@ -28,7 +28,7 @@ fn on_a_terminal_the_format_is_for_people_and_coloured() {
 #[test]
 fn no_color_and_a_dumb_terminal_are_respected() {
     for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
-        let (code, text) = on_terminal("tour --only files", "", &[variable]);
+        let (code, text) = on_terminal("tour --only files Cargo.toml", "", &[variable]);
         assert_eq!(code, 0, "{text}");
         assert!(text.contains("✓ ") && !text.contains('\u{1b}'), "{variable:?}: {text}");
     }

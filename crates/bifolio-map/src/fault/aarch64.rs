@@ -5,8 +5,10 @@
 
 use std::arch::global_asm;
 
-use super::symbols::{local, routines, symbol};
-use super::table::{Entry, Loaded};
+use super::symbols::{local, symbol};
+use super::table::Entry;
+
+pub(super) use super::routines::*;
 
 /// A routine of one faulting instruction: value in `x0`, zero in `x1`; the fix-up puts one there.
 macro_rules! single {
@@ -195,8 +197,6 @@ global_asm!(
 
 /// Entries in the table above.
 const ENTRIES: usize = 4 + 14;
-
-routines!("C");
 
 unsafe extern "C" {
     #[link_name = "bifolio_map_0_1_table"]

@@ -275,7 +275,7 @@ mod registers {
     }
 
     #[cfg(all(target_os = "linux", target_arch = "x86"))]
-    #[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "registers")]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "registers")]
     pub(super) fn continue_at(context: &mut libc::ucontext_t, pc: usize) {
         context.uc_mcontext.gregs[libc::REG_EIP as usize] = pc as i32;
     }

@@ -3,8 +3,6 @@
 
 use std::arch::asm;
 
-use super::super::table::InlineEntry;
-
 /// The fix-up and the table entry of the access at label 2, which continues at label 3.
 #[cfg(target_arch = "x86_64")]
 macro_rules! listed {
@@ -87,11 +85,37 @@ load!(load_16, "movzx {value:e}, word ptr [{at}]", "ldrh {value:w}, [{at}]");
 load!(load_32, "mov {value:e}, dword ptr [{at}]", "ldr {value:w}, [{at}]");
 load!(load_64, "mov {value}, qword ptr [{at}]", "ldr {value}, [{at}]");
 
+/// One entry of the table that inlined accesses leave behind: distances from each word itself.
+#[repr(C)]
+struct Entry {
+    fault: i32,
+    fixup: i32,
+}
+
+impl Entry {
+    /// The entries between the two symbols that the linker defines around a section.
+    ///
+    /// # Safety
+    /// `start` and `stop` must bound one section that holds nothing but entries.
+    unsafe fn between<'a>(start: *const Self, stop: *const Self) -> &'a [Self] {
+        let count = (stop.addr() - start.addr()) / size_of::<Self>();
+        // SAFETY: the caller promises that the section holds entries only; it is never written.
+        unsafe { std::slice::from_raw_parts(start, count) }
+    }
+
+    /// The fix-up if this entry is about the instruction at `pc`.
+    fn matches(&self, pc: usize) -> Option<usize> {
+        let fault = (&raw const self.fault).addr().wrapping_add_signed(self.fault as isize);
+        let fixup = (&raw const self.fixup).addr().wrapping_add_signed(self.fixup as isize);
+        (fault == pc).then_some(fixup)
+    }
+}
+
 unsafe extern "C" {
     #[link_name = "__start_bifolio_inline_0_1"]
-    static START: InlineEntry;
+    static START: Entry;
     #[link_name = "__stop_bifolio_inline_0_1"]
-    static STOP: InlineEntry;
+    static STOP: Entry;
 }
 
 // Keeps the section in being in programs that inline no load, so that its ends are defined.
@@ -108,6 +132,6 @@ std::arch::global_asm!(
 pub(in super::super) fn recover(pc: usize) -> Option<usize> {
     // SAFETY: both symbols are the linker's bounds of the section that only `listed!` and the
     // block above fill, with whole entries.
-    let entries = unsafe { InlineEntry::between(&raw const START, &raw const STOP) };
+    let entries = unsafe { Entry::between(&raw const START, &raw const STOP) };
     entries.iter().find_map(|entry| entry.matches(pc))
 }

@@ -33,16 +33,19 @@ cfg_select! {
         mod arch;
     }
     target_arch = "x86_64" => {
+        mod routines;
         mod symbols;
         #[path = "x86_64.rs"]
         mod arch;
     }
     target_arch = "aarch64" => {
+        mod routines;
         mod symbols;
         #[path = "aarch64.rs"]
         mod arch;
     }
     all(target_arch = "x86", target_os = "linux") => {
+        mod routines;
         mod symbols;
         #[path = "x86.rs"]
         mod arch;

@@ -3,7 +3,6 @@
 //! An entry says: if the program counter lies in `start..end`, continue at `fixup`. The distances
 //! are from the table's own start, so that it needs no relocation. This file knows no signal and
 //! no exception: the handlers hand in a program counter and an address, and get one back.
-#![expect(unsafe_code, reason = "reads tables that were written in assembly")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -58,31 +57,5 @@ impl Entry {
     /// The absolute address of one of the distances.
     fn address(&self, distance: i32) -> usize {
         super::arch::table().as_ptr().addr().wrapping_add_signed(distance as isize)
-    }
-}
-
-/// One entry of the table that inlined accesses leave behind: distances from each word itself.
-#[repr(C)]
-pub(super) struct InlineEntry {
-    fault: i32,
-    fixup: i32,
-}
-
-impl InlineEntry {
-    /// The entries between the two symbols that the linker defines around a section.
-    ///
-    /// # Safety
-    /// `start` and `stop` must bound one section that holds nothing but entries.
-    pub(super) unsafe fn between<'a>(start: *const Self, stop: *const Self) -> &'a [Self] {
-        let count = (stop.addr() - start.addr()) / size_of::<Self>();
-        // SAFETY: the caller promises that the section holds entries only; it is never written.
-        unsafe { std::slice::from_raw_parts(start, count) }
-    }
-
-    /// The fix-up if this entry is about the instruction at `pc`.
-    pub(super) fn matches(&self, pc: usize) -> Option<usize> {
-        let fault = (&raw const self.fault).addr().wrapping_add_signed(self.fault as isize);
-        let fixup = (&raw const self.fixup).addr().wrapping_add_signed(self.fixup as isize);
-        (fault == pc).then_some(fixup)
     }
 }

@@ -6,8 +6,10 @@
 
 use std::arch::global_asm;
 
-use super::symbols::{local, routines, symbol};
-use super::table::{Entry, Loaded};
+use super::symbols::{local, symbol};
+use super::table::Entry;
+
+pub(super) use super::routines::*;
 
 // A `Loaded` is returned through a hidden pointer, the first argument, which the callee pops
 // (`ret 4`). Offsets below count after the pushes of the frame: esi, edi and ebx are saved.
@@ -149,8 +151,6 @@ global_asm!(
 
 /// Entries in the table above.
 const ENTRIES: usize = 2 + 12;
-
-routines!("C");
 
 unsafe extern "C" {
     #[link_name = "bifolio_map_0_1_table"]

@@ -9,8 +9,10 @@
 
 use std::arch::global_asm;
 
-use super::symbols::{local, routines, symbol};
-use super::table::{Entry, Loaded};
+use super::symbols::{local, symbol};
+use super::table::Entry;
+
+pub(super) use super::routines::*;
 
 /// A routine of one faulting instruction: returns the value in `rax` and zero in `rdx`, or, from
 /// the fix-up, one in `rdx`.
@@ -211,8 +213,6 @@ global_asm!(
 
 /// Entries in the table above.
 const ENTRIES: usize = 3 + 14;
-
-routines!("sysv64");
 
 unsafe extern "sysv64" {
     #[link_name = "bifolio_map_0_1_table"]

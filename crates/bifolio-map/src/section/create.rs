@@ -167,7 +167,10 @@ fn explain_open(error: Error) -> Error {
         ErrorKind::LimitReached => {
             error.because("the process has no descriptor left; see `ulimit -n`")
         }
-        ErrorKind::NotMappable => error.because("it is a directory"),
+        ErrorKind::NotMappable if error.path().is_some_and(Path::is_dir) => {
+            error.because("it is a directory")
+        }
+        ErrorKind::NotMappable => error.because("it is a socket or a device that is not there"),
         _ => error,
     }
 }

@@ -277,8 +277,10 @@ impl Section {
             .map_err(|error| self.os("ask for the allocated size of", error))
     }
 
-    /// The ranges that have no space behind them, in order. They read as zeros, and the first
-    /// store there may find the device full. File systems that cannot tell have none.
+    /// The ranges that hold no data, in order: they read as zeros. Space may have been allocated
+    /// for them all the same (systems do not tell; [`allocated`](Self::allocated) counts it); where
+    /// it was not, the first store may find the device full. File systems that cannot tell data
+    /// from holes have none.
     ///
     /// # Errors
     /// What the system says.
@@ -422,11 +424,16 @@ impl Section {
         self.inner.state.check().map_err(|error| self.fail(error))
     }
 
+    /// Whether calls that write through the handle go to the end of the file.
+    pub(crate) fn appends(&self) -> bool {
+        self.inner.appends == Appends::Yes
+    }
+
     /// Runs `write`, during which this process does not change the length of the section, if file
     /// pages may be written by call at all.
     pub(crate) fn while_length_stands<T>(&self, write: impl FnOnce(&Object) -> T) -> Option<T> {
         let usual = matches!(self.inner.kind, SectionKind::File | SectionKind::Temporary);
-        if !usual || self.inner.appends == Appends::Yes {
+        if !usual || self.appends() {
             return None;
         }
         let _standing = self.inner.resizing.read().unwrap_or_else(|broken| broken.into_inner());

@@ -42,7 +42,8 @@ pub(crate) fn kind_of_code(code: Option<i32>) -> Option<ErrorKind> {
     Some(match code? {
         libc::EIO => ErrorKind::StorageFault,
         libc::EMFILE | libc::ENFILE => ErrorKind::LimitReached,
-        libc::ENODEV => ErrorKind::NotMappable,
+        // Opening a socket, or a device without a driver, is ENXIO.
+        libc::ENODEV | libc::ENXIO => ErrorKind::NotMappable,
         libc::EOPNOTSUPP | libc::ENOSYS => ErrorKind::NotSupported,
         libc::ELOOP | libc::ENAMETOOLONG | libc::EINVAL => ErrorKind::InvalidInput,
         libc::ESTALE => ErrorKind::StorageFault,

@@ -111,8 +111,9 @@ impl<M: Mode> View<M> {
     /// Whether the bytes from `offset` on equal, come before or come after `other`.
     ///
     /// # Errors
-    /// As [`read_at`](Self::read_at).
+    /// `OutOfBounds` before anything is compared; otherwise as [`read_at`](Self::read_at).
     pub fn compare(&self, offset: u64, other: &[u8]) -> Result<Ordering> {
+        self.resolve(offset..offset.saturating_add(other.len() as u64), "compare")?;
         let mut piece = [0; PIECE];
         for (index, theirs) in other.chunks(PIECE).enumerate() {
             let ours = &mut piece[..theirs.len()];

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{CopyOnWrite, Mode, View};
+use super::{CopyOnWrite, Mode, ReadWrite, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::section::{Access, Section};
 use crate::{Flush, page_size, sys};
@@ -15,6 +15,8 @@ pub(super) struct Changes {
     lead: usize,
     /// The address of the first byte that is counted: sub-views lie behind it.
     base: usize,
+    /// Bytes in the view that was made first, of which others are parts.
+    size: usize,
     page_bits: u32,
     words: Box<[AtomicU64]>,
 }
@@ -25,7 +27,7 @@ impl Changes {
         let lead = base % page;
         let pages = (lead + size).div_ceil(page);
         let words = (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { lead, base, page_bits: page.trailing_zeros(), words }
+        Self { lead, base, size, page_bits: page.trailing_zeros(), words }
     }
 
     /// Notes a write of `size` bytes at `start`, counted from the base.
@@ -76,15 +78,11 @@ impl Changes {
         for number in (self.lead + range.start) / page..(self.lead + range.end).div_ceil(page) {
             let whole_start = (number * page).saturating_sub(self.lead);
             let whole_end = (number + 1) * page - self.lead;
-            let covered = range.start <= whole_start && whole_end.min(self.end()) <= range.end;
+            let covered = range.start <= whole_start && whole_end.min(self.size) <= range.end;
             if covered && let Some(word) = self.words.get(number / 64) {
                 word.fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
             }
         }
-    }
-
-    fn end(&self) -> usize {
-        (self.words.len() * 64) << self.page_bits
     }
 }
 
@@ -158,9 +156,18 @@ impl View<CopyOnWrite> {
             while at < wanted.end {
                 let size = piece.len().min(super::access::index(wanted.end - at));
                 self.read_at(at, &mut piece[..size])?;
-                let written = sys::write_at(section.object(), self.offset + at, &piece[..size])
-                    .map_err(|error| section.os(DOING, error).at_offset(self.offset + at))?;
-                at += written as u64;
+                let to = self.offset + at;
+                at += if section.appends() {
+                    // A call would write to the end of the file: stores go where they are told.
+                    section
+                        .view_of::<ReadWrite>(to..to + size as u64)?
+                        .store_at(0, &piece[..size])?;
+                    size as u64
+                } else {
+                    sys::write_at(section.object(), to, &piece[..size])
+                        .map_err(|error| section.os(DOING, error).at_offset(to))?
+                        as u64
+                };
             }
             section.sync(level)?;
             if let Some(changes) = &self.changes {

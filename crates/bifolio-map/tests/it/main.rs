@@ -6,8 +6,19 @@
 
 mod support;
 
+#[cfg(target_os = "linux")]
+mod creation;
 mod errors;
+#[cfg(unix)]
 mod faults;
+#[cfg(target_os = "linux")]
+mod frozen;
+#[cfg(target_os = "linux")]
+mod mapping;
+mod private;
+mod sections;
+#[cfg(target_os = "linux")]
+mod special;
 mod streams;
 mod table;
 mod views;

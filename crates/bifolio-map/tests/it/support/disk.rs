@@ -76,6 +76,18 @@ impl Image {
         run("mount", ["-o".as_ref(), "loop".as_ref(), self.file.as_os_str(), self.at.as_os_str()]);
     }
 
+    /// Mounts it if the kernel can.
+    pub(crate) fn try_mount(&self) -> bool {
+        let mount =
+            Command::new("mount").args(["-o", "loop"]).args([&self.file, &self.at]).output();
+        mount.is_ok_and(|output| output.status.success())
+    }
+
+    /// The file that holds it.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Unmounts it.
     pub(crate) fn unmount(&self) {
         run("umount", [&self.at]);

@@ -1,0 +1,160 @@
+//! Where views lie in memory: giving parts back, exact addresses, pages locked in memory. Each in
+//! a process of its own, where no other test maps anything meanwhile.
+
+use std::ops::Range;
+
+use bifolio_map::{CopyOnWrite, ErrorKind, Read, ReadWrite, Section, View, page_size};
+use bifolio_testkit::this_test;
+
+use crate::support::process::{alone, as_ordinary_user};
+use crate::support::{file_of, page, pattern, refused, says};
+
+/// The ranges of addresses that are mapped.
+fn mapped() -> Vec<Range<usize>> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let hex = |text: &str| usize::from_str_radix(text, 16).unwrap();
+    let ranges = maps.lines().map(|line| line.split_once(' ').unwrap().0.split_once('-').unwrap());
+    ranges.map(|(start, end)| hex(start)..hex(end)).collect()
+}
+
+fn is_mapped(address: usize) -> bool {
+    mapped().iter().any(|range| range.contains(&address))
+}
+
+/// Bytes of our own memory that are locked.
+fn locked_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn shrinking_a_view_gives_whole_pages_back_and_moves_nothing() {
+    alone(this_test!(), || {
+        let (_dir, path) = file_of(pattern(0, 10 * page_size()));
+        let section = Section::open(&path).unwrap();
+        let view = section.view_of::<Read>(100..).unwrap();
+        let start = view.as_ptr().addr() - 100;
+        let page_at = |index: usize| start + index * page_size();
+        let view = view.shrink_to(3 * page()..5 * page() + 10).unwrap();
+        assert_eq!((view.len(), view.offset()), (2 * page() + 10, 3 * page() + 100));
+        assert_eq!(view.as_ptr().addr(), page_at(3) + 100);
+        let expected = [false, false, false, true, true, true, false, false, false, false];
+        let found: Vec<bool> = (0..10).map(|index| is_mapped(page_at(index))).collect();
+        assert_eq!(found, expected);
+        assert!(view.read_vec(..).unwrap() == pattern(3 * page() + 100, 2 * page_size() + 10));
+        refused(view.get::<u8>(view.len()), ErrorKind::OutOfBounds);
+        let view = view.shrink_to(page()..page() + 1).unwrap();
+        assert!(!is_mapped(page_at(3)) && is_mapped(page_at(4)) && !is_mapped(page_at(5)));
+        let view = view.shrink_to(1..1).unwrap();
+        assert_eq!(view.len(), 0);
+        assert!(!is_mapped(page_at(4)), "a view of nothing keeps nothing");
+        drop(view);
+        // The same with a copy-on-write view, whose private page survives.
+        let view: View<CopyOnWrite> = section.view().unwrap();
+        view.put(5 * page(), &0xaau8).unwrap();
+        let view = view.shrink_to(5 * page()..6 * page()).unwrap();
+        assert_eq!(view.get::<u8>(0).unwrap(), 0xaa);
+        assert_eq!(view.changed(), [0..page()]);
+    });
+}
+
+#[test]
+fn shrinking_is_refused_while_somebody_else_uses_the_view() {
+    let view: View<ReadWrite> = Section::anonymous(4 * page()).unwrap().view().unwrap();
+    let clone = view.clone();
+    let error = refused(view.shrink_to(..page()), ErrorKind::Busy);
+    says(&error, &["clones or parts"]);
+    assert_eq!(clone.get::<u8>(4 * page() - 1).unwrap(), 0, "the clone keeps all of it");
+    let part = clone.sub(page()..).unwrap();
+    refused(clone.shrink_to(..1), ErrorKind::Busy);
+    assert_eq!(part.shrink_to(..1).unwrap().len(), 1);
+    let view: View<Read> = Section::anonymous(10).unwrap().view().unwrap();
+    refused(view.shrink_to(..11), ErrorKind::OutOfBounds);
+}
+
+#[test]
+fn dropping_the_last_view_ends_the_map() {
+    alone(this_test!(), || {
+        let view: View<Read> = Section::anonymous(16 * page()).unwrap().view().unwrap();
+        let address = view.as_ptr().addr();
+        let part = view.sub(15 * page()..).unwrap();
+        drop(view);
+        assert!(is_mapped(address));
+        drop(part);
+        assert!(!is_mapped(address));
+    });
+}
+
+#[test]
+fn a_view_lies_exactly_at_the_address_asked_for_or_is_busy() {
+    alone(this_test!(), || {
+        let section = Section::anonymous(4 * page()).unwrap();
+        let free: View<ReadWrite> = section.view().unwrap();
+        let address = free.as_ptr().addr();
+        let error = refused(section.view_at_address::<Read>(.., address), ErrorKind::Busy);
+        says(&error, &["asked for", &format!("{address:#x}"), "something is mapped"]);
+        let last = address + 3 * page_size();
+        refused(section.view_at_address::<Read>(.., last), ErrorKind::Busy);
+        drop(free);
+        let view =
+            section.view_at_address::<ReadWrite>(page() + 5..3 * page(), address + 5).unwrap();
+        assert_eq!((view.as_ptr().addr(), view.len()), (address + 5, 2 * page() - 5));
+        view.put(0, &7u8).unwrap();
+        assert_eq!(section.view::<Read>().unwrap().get::<u8>(page() + 5).unwrap(), 7);
+        let odd =
+            refused(section.view_at_address::<Read>(.., address + 1), ErrorKind::InvalidInput);
+        says(&odd, &["same remainder", &page().to_string()]);
+        let top = usize::MAX & !(page_size() - 1);
+        let beyond = section.view_at_address::<Read>(.., top).unwrap_err();
+        assert!(
+            matches!(beyond.kind(), ErrorKind::OutOfMemory | ErrorKind::InvalidInput),
+            "{beyond:?}"
+        );
+    });
+}
+
+#[test]
+fn the_address_of_a_view_stays_while_others_come_and_go() {
+    let section = Section::anonymous(8 * page()).unwrap();
+    let view: View<ReadWrite> = section.view().unwrap();
+    let address = view.as_ptr();
+    for _ in 0..50 {
+        let others: Vec<View<Read>> = (0..8).map(|_| section.view().unwrap()).collect();
+        assert_eq!(view.as_ptr(), address);
+        assert!(others.iter().all(|other| other.as_ptr() != address));
+    }
+    section.set_len(16 * page(), bifolio_map::Space::Sparse).unwrap();
+    assert_eq!((view.as_ptr(), view.len()), (address, 8 * page()), "a view keeps its length");
+}
+
+#[test]
+fn pages_stay_locked_in_memory_as_long_as_the_lock_lives() {
+    alone(this_test!(), || {
+        let section = Section::anonymous(8 * page()).unwrap();
+        let view: View<ReadWrite> = section.view().unwrap();
+        assert_eq!(locked_kib(), 0);
+        let lock = view.lock_in_memory(page() + 1..3 * page() - 1).unwrap();
+        assert_eq!(locked_kib() * 1024, 2 * page());
+        drop(view);
+        assert_eq!(locked_kib() * 1024, 2 * page(), "the lock keeps the view");
+        drop(lock);
+        assert_eq!(locked_kib(), 0);
+    });
+}
+
+#[test]
+fn a_lock_beyond_the_limit_names_the_limit() {
+    as_ordinary_user(this_test!(), |_| {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let before = getrlimit(Resource::Memlock);
+        // A soft limit of 64 KiB is below every default, so an ordinary user can set it.
+        let limit = Rlimit { current: Some(64 << 10), maximum: before.maximum };
+        setrlimit(Resource::Memlock, limit).unwrap();
+        let view: View<ReadWrite> = Section::anonymous(1 << 20).unwrap().view().unwrap();
+        let error = refused(view.lock_in_memory(..), ErrorKind::LimitReached);
+        says(&error, &["cannot lock in memory", "1048576 bytes", "RLIMIT_MEMLOCK is 65536 bytes"]);
+        drop(view.lock_in_memory(..page()).unwrap());
+        setrlimit(Resource::Memlock, before).unwrap();
+    });
+}

@@ -1,0 +1,289 @@
+//! Sections: what they stand on, how long they are, how they are handed on.
+
+use std::fs::File;
+use std::io::{Read as _, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
+
+use bifolio_map::section::Currency;
+use bifolio_map::{
+    Access, CopyOnWrite, Create, ErrorKind, Flush, Read, ReadWrite, Section, SectionKind, Space,
+    View, page_size,
+};
+use bifolio_testkit::child::{self, Rerun};
+use bifolio_testkit::this_test;
+
+use crate::support::{directory, file_of, page, pattern, refused, says};
+
+#[test]
+fn a_section_says_what_it_is() {
+    let (dir, path) = file_of(pattern(0, 13));
+    let file = Section::open(&path).unwrap();
+    assert_eq!((file.kind(), file.access()), (SectionKind::File, Access::Read));
+    assert_eq!((file.path(), file.len().unwrap()), (Some(path.as_path()), 13));
+    assert_eq!(Section::open_rw(&path).unwrap().access(), Access::ReadWrite);
+    let memory = Section::anonymous(5).unwrap();
+    assert_eq!((memory.kind(), memory.access()), (SectionKind::Anonymous, Access::ReadWrite));
+    assert_eq!((memory.path(), memory.len().unwrap()), (None, 5));
+    let temporary = Section::temporary(6).unwrap();
+    assert_eq!((temporary.kind(), temporary.path()), (SectionKind::Temporary, None));
+    assert_eq!(temporary.len().unwrap(), 6);
+    assert_eq!(temporary.is_current().unwrap(), Currency::Nameless);
+    let here = Section::options().len(6).temporary(dir.path()).unwrap();
+    assert_eq!(here.view::<Read>().unwrap().read_vec(..).unwrap(), [0; 6]);
+}
+
+#[test]
+fn a_new_file_has_its_length_and_zeros_and_space_behind_them() {
+    let dir = directory();
+    for len in [0, 1, 4095, 4096, 4097, 1 << 20] {
+        let path = dir.path().join(len.to_string());
+        let section = Section::create(&path, len).unwrap();
+        assert_eq!((section.len().unwrap(), section.access()), (len, Access::ReadWrite));
+        assert!(section.allocated().unwrap() >= len, "space is allocated by default");
+        assert!(std::fs::read(&path).unwrap().iter().all(|&byte| byte == 0));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), len);
+        refused(Section::create(&path, 1), ErrorKind::AlreadyExists);
+        assert_eq!(section.len().unwrap(), len, "the loser changed nothing");
+        assert_eq!(section.is_current().unwrap(), Currency::Current);
+    }
+}
+
+#[test]
+fn creating_needs_write_access_and_says_so() {
+    let dir = directory();
+    let path = dir.path().join("new");
+    for create in [Create::New, Create::IfMissing] {
+        let error = refused(Section::options().create(create).open(&path), ErrorKind::InvalidInput);
+        says(&error, &[path.to_str().unwrap(), "add access(Access::ReadWrite)"]);
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn if_missing_opens_what_is_there_as_it_is() {
+    let (dir, path) = file_of(pattern(0, 13));
+    let options = Section::options().access(Access::ReadWrite).create(Create::IfMissing).len(4096);
+    let section = options.open(&path).unwrap();
+    assert_eq!(section.view::<Read>().unwrap().read_vec(..).unwrap(), pattern(0, 13));
+    assert_eq!(options.open(dir.path().join("other")).unwrap().len().unwrap(), 4096);
+}
+
+#[test]
+fn the_length_is_live() {
+    let (_dir, path) = file_of(b"");
+    let section = Section::open(&path).unwrap();
+    assert_eq!(section.len().unwrap(), 0);
+    let mut file = File::options().append(true).open(&path).unwrap();
+    file.write_all(b"111\r\n222\r\n333").unwrap();
+    assert_eq!(section.len().unwrap(), 13);
+    assert_eq!(section.view::<Read>().unwrap().len(), 13);
+    file.write_all(b"4").unwrap();
+    assert_eq!(section.clone().len().unwrap(), 14);
+}
+
+#[test]
+fn growing_adds_zeros_and_shrinking_and_growing_again_too() {
+    let dir = directory();
+    let file = Section::create(dir.path().join("file"), 10).unwrap();
+    let options = Section::options().len(10).capacity(1 << 20);
+    for section in [file, options.anonymous().unwrap(), options.temporary(dir.path()).unwrap()] {
+        for space in [Space::Allocate, Space::Sparse] {
+            section.view::<ReadWrite>().unwrap().fill(.., 7).unwrap();
+            section.set_len(3 * page(), space).unwrap();
+            assert_eq!(section.len().unwrap(), 3 * page());
+            let bytes = section.view::<Read>().unwrap().read_vec(..).unwrap();
+            assert!(bytes[..10] == [7; 10] && bytes[10..].iter().all(|&byte| byte == 0));
+            if space == Space::Allocate {
+                assert!(section.allocated().unwrap() >= 3 * page());
+            }
+            if section.kind() == SectionKind::Anonymous && cfg!(windows) {
+                break; // memory of Windows only grows
+            }
+            section.set_len(10, space).unwrap();
+            assert_eq!(section.view::<Read>().unwrap().read_vec(..).unwrap(), [7; 10]);
+        }
+    }
+}
+
+#[test]
+fn a_read_only_section_keeps_its_length_and_says_why() {
+    let (_dir, path) = file_of(pattern(0, 13));
+    let section = Section::open(&path).unwrap();
+    for len in [0, 13, 14] {
+        for space in [Space::Allocate, Space::Sparse] {
+            let error = refused(section.set_len(len, space), ErrorKind::ModeMismatch);
+            says(
+                &error,
+                &["cannot set the length of", "open for reading only", "Access::ReadWrite"],
+            );
+        }
+    }
+    refused(section.allocate(..), ErrorKind::ModeMismatch);
+    assert_eq!(std::fs::read(&path).unwrap(), pattern(0, 13));
+}
+
+#[test]
+fn allocating_neither_moves_the_end_nor_touches_a_byte() {
+    let (_dir, path) = file_of(pattern(0, 13));
+    let section = Section::open_rw(&path).unwrap();
+    section.allocate(..).unwrap();
+    section.allocate(5..7).unwrap();
+    section.allocate(13..).unwrap();
+    refused(section.allocate(..14), ErrorKind::OutOfBounds);
+    assert_eq!(std::fs::read(&path).unwrap(), pattern(0, 13));
+}
+
+#[test]
+fn a_snapshot_keeps_the_bytes_of_its_moment() {
+    let (_dir, path) = file_of(pattern(0, 5 * page_size() + 3));
+    let section = Section::open_rw(&path).unwrap();
+    let snapshot = section.snapshot().unwrap();
+    section.view::<ReadWrite>().unwrap().fill(.., 0).unwrap();
+    assert_eq!(snapshot.len().unwrap(), 5 * page() + 3);
+    assert!(
+        snapshot.view::<Read>().unwrap().read_vec(..).unwrap() == pattern(0, 5 * page_size() + 3)
+    );
+    assert_eq!(Section::anonymous(0).unwrap().snapshot().unwrap().len().unwrap(), 0);
+}
+
+#[test]
+fn a_missing_file_or_directory_is_not_found_and_named() {
+    let dir = directory();
+    let path = dir.path().join("missing");
+    let name = path.to_str().unwrap();
+    says(&refused(Section::open(&path), ErrorKind::NotFound), &["cannot open", name]);
+    refused(Section::open_rw(&path), ErrorKind::NotFound);
+    let inside = path.join("file");
+    says(&refused(Section::create(&inside, 1), ErrorKind::NotFound), &["cannot create"]);
+    let temporary = Section::options().len(1).temporary(&path);
+    says(&refused(temporary, ErrorKind::NotFound), &["cannot create a temporary file in", name]);
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_empty_path_is_an_error_and_creates_nothing() {
+    let empty = Section::open("").unwrap_err();
+    assert!(matches!(empty.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput), "{empty}");
+    let created = Section::create("", 1).unwrap_err();
+    assert!(matches!(created.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput), "{created}");
+    let nul = Section::open("a\0b").unwrap_err();
+    assert_eq!(nul.kind(), ErrorKind::InvalidInput, "{nul}");
+}
+
+#[test]
+fn an_open_file_gives_the_section_that_its_mode_allows() {
+    let (_dir, path) = file_of(pattern(0, 13));
+    let read_only = Section::from_file(File::open(&path).unwrap()).unwrap();
+    assert_eq!(read_only.access(), Access::Read);
+    refused(read_only.view::<ReadWrite>(), ErrorKind::ModeMismatch);
+    let private: View<CopyOnWrite> = read_only.view().unwrap();
+    private.put(0, &9u8).unwrap();
+    let both = File::options().read(true).write(true).open(&path).unwrap();
+    let both = Section::from_file(both).unwrap();
+    assert_eq!((both.access(), both.kind()), (Access::ReadWrite, SectionKind::File));
+    both.view::<ReadWrite>().unwrap().put(0, &8u8).unwrap();
+    let write_only = File::options().write(true).open(&path).unwrap();
+    let error = refused(Section::from_file(write_only), ErrorKind::ModeMismatch);
+    says(&error, &["opened for writing only", "a map has to read"]);
+    assert_eq!(std::fs::read(&path).unwrap()[0], 8);
+}
+
+#[test]
+fn a_file_opened_for_appending_is_written_where_the_view_says() {
+    let size = 40 * page_size();
+    let (_dir, path) = file_of(&vec![0; size]);
+    let file = File::options().read(true).append(true).open(&path).unwrap();
+    let Ok(section) = Section::from_file(file) else {
+        // Windows opens such a file without the right to write elsewhere, and so do we.
+        assert!(cfg!(windows));
+        return;
+    };
+    let view: View<ReadWrite> = section.view().unwrap();
+    view.drop_behind(..).unwrap();
+    // A bulk write, which elsewhere goes by a system call: on this handle the call would append.
+    view.write_at(page(), pattern(0, 30 * page_size())).unwrap();
+    view.put(5, &7u8).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!((bytes.len(), bytes[5]), (size, 7));
+    assert!(bytes[page_size()..31 * page_size()] == *pattern(0, 30 * page_size()));
+}
+
+#[test]
+fn the_cursor_of_an_open_file_is_never_moved() {
+    let (_dir, path) = file_of(pattern(0, 100_000));
+    let mut file = File::options().read(true).write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(7)).unwrap();
+    let section = Section::from_file(file.try_clone().unwrap()).unwrap();
+    let view: View<ReadWrite> = section.view().unwrap();
+    view.write_at(0, pattern(0, 100_000)).unwrap();
+    section.holes().unwrap();
+    section.set_len(100_001, Space::Allocate).unwrap();
+    section.snapshot().unwrap();
+    section.sync(Flush::Full).unwrap();
+    let flow = view.scan(.., |_| ControlFlow::<()>::Continue(()));
+    assert_eq!(flow.unwrap(), ControlFlow::Continue(()));
+    assert_eq!(file.stream_position().unwrap(), 7);
+    let mut byte = [0];
+    file.read_exact(&mut byte).unwrap();
+    assert_eq!(byte, pattern(7, 1));
+}
+
+#[test]
+fn children_inherit_memory_and_temporary_files_and_share_their_bytes() {
+    const TOKENS: &str = "BIFOLIO_TEST_TOKENS";
+    if child::role().is_some() {
+        let tokens = std::env::var(TOKENS).unwrap();
+        for token in tokens.split(' ') {
+            let section = Section::inherited(token).unwrap();
+            let view: View<ReadWrite> = section.view().unwrap();
+            assert_eq!(view.len(), 5000);
+            assert_eq!(view.read_vec(..3).unwrap(), b"abc");
+            view.write_at(4990, b"from child").unwrap();
+            child::tell(&format!("{:?}", section.kind()));
+        }
+        return;
+    }
+    let dir = directory();
+    let options = Section::options().len(5000);
+    let sections = [options.anonymous().unwrap(), options.temporary(dir.path()).unwrap()];
+    let views = sections.each_ref().map(|section| section.view::<ReadWrite>().unwrap());
+    for view in &views {
+        view.write_at(0, b"abc").unwrap();
+    }
+    let tokens = sections.each_ref().map(|section| section.inherit().unwrap()).join(" ");
+    let told = Rerun::of(this_test!(), "heir").with_variable(TOKENS, tokens).finish().unwrap();
+    assert_eq!(told, ["Anonymous", "Temporary"]);
+    for view in &views {
+        assert_eq!(view.read_vec(4990..).unwrap(), b"from child");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it has no name");
+}
+
+#[test]
+fn a_token_that_is_wrong_finds_nothing_and_says_why() {
+    let section = Section::anonymous(13).unwrap();
+    let token = section.inherit().unwrap();
+    assert_eq!(Section::inherited(&token).unwrap().len().unwrap(), 13);
+    for text in [
+        "",
+        "bifolio1",
+        "bifolio1:1:2:3:rw:a",
+        "bifolio2:1:2:3:rw:a:13",
+        "bifolio1:x:2:3:rw:a:13",
+        "bifolio1:1:2:3:w:a:13",
+        "bifolio1:1:2:3:rw:x:13",
+        "bifolio1:1:2:3:rw:a:13:1",
+        "bifolio1:-1:2:3:rw:a:13",
+    ] {
+        let error = refused(Section::inherited(text), ErrorKind::InvalidInput);
+        says(&error, &["is not a token of Section::inherit", text]);
+    }
+    // A number that stands for another file is not taken for the section.
+    let parts: Vec<&str> = token.split(':').collect();
+    let other = Section::anonymous(13).unwrap().inherit().unwrap();
+    let other: Vec<&str> = other.split(':').collect();
+    let mixed = [parts[0], parts[1], other[2], other[3], parts[4], parts[5], parts[6]].join(":");
+    says(&refused(Section::inherited(&mixed), ErrorKind::NotFound), &["did not inherit it"]);
+    let nobody = [parts[0], "987654", parts[2], parts[3], parts[4], parts[5], parts[6]].join(":");
+    refused(Section::inherited(&nobody), ErrorKind::NotFound);
+}

@@ -1,0 +1,139 @@
+//! What is no ordinary file: devices that can be mapped, and all that cannot.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bifolio_map::{
+    CopyOnWrite, ErrorKind, Flush, Read, ReadWrite, Section, SectionKind, Space, View,
+};
+use bifolio_testkit::skip::Skip;
+
+use crate::support::process::is_root;
+use crate::support::{directory, file_of, page, pattern, refused, says};
+
+#[test]
+fn dev_zero_is_mapped_by_an_explicit_range() {
+    let section = Section::options().access(bifolio_map::Access::ReadWrite).open("/dev/zero");
+    let section = section.unwrap();
+    assert_eq!(section.kind(), SectionKind::Device);
+    let error = refused(section.len(), ErrorKind::NotSupported);
+    says(&error, &["/dev/zero", "has none", "give the range"]);
+    let error = refused(section.view::<Read>(), ErrorKind::InvalidInput);
+    says(&error, &["/dev/zero", "give the end of the range"]);
+    refused(section.view_of::<Read>(5..), ErrorKind::InvalidInput);
+    let size = 3 * page() + 13;
+    let read: View<Read> = Section::open("/dev/zero").unwrap().view_of(7..7 + size).unwrap();
+    assert_eq!((read.len(), read.offset()), (size, 7));
+    assert!(read.read_vec(..).unwrap().iter().all(|&byte| byte == 0));
+    read.read_checked(0, &mut [0; 9]).unwrap();
+    let shared: View<ReadWrite> = section.view_of(..size).unwrap();
+    let private: View<CopyOnWrite> = section.view_of(..=size).unwrap();
+    shared.fill(.., 7).unwrap();
+    private.fill(.., 8).unwrap();
+    assert!(shared.read_vec(..).unwrap().iter().all(|&byte| byte == 7));
+    assert!(private.read_vec(..).unwrap().iter().all(|&byte| byte == 8));
+    shared.write_at(0, &vec![9; 3 * usize::try_from(page()).unwrap()]).unwrap();
+    assert_eq!(shared.get::<u8>(3 * page()).unwrap(), 7);
+    assert_eq!(read.get::<u8>(0).unwrap(), 0, "a device of zeros stays one");
+    let error = refused(section.set_len(5, Space::Sparse), ErrorKind::NotSupported);
+    says(&error, &["a device keeps its length"]);
+}
+
+/// Requires that a path is refused in words that say what it is.
+#[track_caller]
+fn not_mappable(path: impl AsRef<Path>, what: &str) {
+    let path = path.as_ref();
+    let outcome = Section::open(path).and_then(|section| section.view_of::<Read>(0..1));
+    let error = refused(outcome, ErrorKind::NotMappable);
+    says(&error, &["cannot", path.to_str().unwrap(), "cannot be mapped", what]);
+}
+
+#[test]
+fn a_directory_is_not_mappable_and_called_so() {
+    let dir = directory();
+    not_mappable(dir.path(), "it is a directory");
+    says(&refused(Section::open_rw(dir.path()), ErrorKind::NotMappable), &["it is a directory"]);
+    let file = File::open(dir.path()).unwrap();
+    refused(Section::from_file(file), ErrorKind::NotMappable);
+}
+
+#[test]
+fn a_pipe_is_not_mappable_and_does_not_block_the_opener() {
+    let dir = directory();
+    let path = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    not_mappable(&path, "it is a pipe");
+    says(&refused(Section::open_rw(&path), ErrorKind::NotMappable), &["read it as a stream"]);
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let error = refused(Section::from_file(OwnedFd::from(reader).into()), ErrorKind::NotMappable);
+    says(&error, &["it is a pipe"]);
+}
+
+#[test]
+fn a_socket_is_not_mappable_by_path_and_by_handle() {
+    let dir = directory();
+    let path = dir.path().join("socket");
+    let _listener = UnixListener::bind(&path).unwrap();
+    not_mappable(&path, "socket");
+    let (one, _two) = UnixStream::pair().unwrap();
+    let error = refused(Section::from_file(OwnedFd::from(one).into()), ErrorKind::NotMappable);
+    says(&error, &["it is a socket"]);
+}
+
+#[test]
+fn files_of_proc_and_sys_are_not_mappable_and_called_so() {
+    not_mappable("/proc/self/status", "a /proc file");
+    not_mappable("/proc/self/maps", "a /proc file");
+    not_mappable("/proc/cpuinfo", "a /proc file");
+    match Path::new("/sys/kernel/mm").exists() {
+        true => not_mappable("/sys/kernel/mm/transparent_hugepage/enabled", "a /sys file"),
+        false => Skip::because("needs /sys").count(),
+    }
+}
+
+#[test]
+fn devices_without_memory_are_not_mappable() {
+    not_mappable("/dev/null", "does not map it");
+    not_mappable("/dev/urandom", "does not map it");
+}
+
+/// A loop device over a file; the kernel lets go of it with its last user.
+fn loop_device(file: &Path) -> Option<(PathBuf, File)> {
+    let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output().ok()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    let held = File::open(&path).ok()?;
+    // Detached at the last close, which is ours, however this process ends.
+    assert!(Command::new("losetup").arg("-d").arg(&path).status().unwrap().success());
+    Some((path, held))
+}
+
+#[test]
+fn a_block_device_is_mapped_with_the_length_that_it_has() {
+    if !is_root() {
+        return Skip::because("needs root, for a loop device").count();
+    }
+    let size = 1 << 20;
+    let (_dir, image) = file_of(pattern(0, size));
+    let Some((path, _held)) = loop_device(&image) else {
+        return Skip::because("needs losetup and a free loop device").count();
+    };
+    let section = Section::open_rw(&path).unwrap();
+    assert_eq!((section.kind(), section.len().unwrap()), (SectionKind::Device, size as u64));
+    let view: View<ReadWrite> = section.view_of(5..).unwrap();
+    assert_eq!(view.len(), size as u64 - 5);
+    assert!(view.read_vec(..).unwrap() == pattern(5, size - 5));
+    let error = refused(section.view_of::<Read>(..=size as u64), ErrorKind::OutOfBounds);
+    says(&error, &[path.to_str().unwrap(), "it has 1048576 bytes"]);
+    view.write_at(4091, b"through the device").unwrap();
+    view.fill(300_000..600_000, 7).unwrap();
+    view.flush(.., Flush::Full).unwrap();
+    section.sync(Flush::Full).unwrap();
+    let bytes = std::fs::read(&image).unwrap();
+    assert_eq!(&bytes[4096..4114], b"through the device");
+    assert!(bytes[300_005..600_005].iter().all(|&byte| byte == 7));
+    refused(section.set_len(5, Space::Sparse), ErrorKind::NotSupported);
+    refused(section.set_len(2 << 20, Space::Allocate), ErrorKind::NotSupported);
+}
