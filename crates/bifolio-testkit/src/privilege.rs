@@ -100,6 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "asks the system")]
     fn root_of_the_machine_may_mount() {
         if need_root().is_ok() {
             assert_eq!(need_mounts(), Ok(()));

@@ -27,7 +27,7 @@ fn outcomes(trace: &Trace) -> BTreeSet<String> {
 
 fn outcomes_of(trace: &Trace, names: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let plan = Plan::new().seed(1).torn(2000);
+    let plan = Plan::new().seed(1).torn(if cfg!(miri) { 50 } else { 2000 });
     let report = replay(trace, &plan, |files, _| {
         let texts = names.iter().map(|name| {
             files.contents(Path::new(name)).map_or("-".into(), |bytes| {
@@ -361,6 +361,7 @@ fn a_panic_in_the_recovery_is_a_complaint() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn up_to_eight_writes_are_tried_in_every_combination() {
     let storage = over(&[b'a'; 8 * 512]);
     let file = open(&storage);
