@@ -13,6 +13,7 @@ mod errors;
 mod faults;
 #[cfg(target_os = "linux")]
 mod frozen;
+mod growth;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod private;
