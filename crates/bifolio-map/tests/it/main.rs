@@ -15,11 +15,15 @@ mod faults;
 mod frozen;
 mod growth;
 #[cfg(target_os = "linux")]
+mod handlers;
+#[cfg(target_os = "linux")]
 mod mapping;
 mod private;
 mod sections;
 #[cfg(target_os = "linux")]
 mod special;
+#[cfg(target_os = "linux")]
+mod storm;
 mod streams;
 mod table;
 mod views;

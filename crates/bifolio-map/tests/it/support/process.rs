@@ -5,11 +5,17 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use bifolio_testkit::budget;
 use bifolio_testkit::child::{self, Rerun};
 use bifolio_testkit::skip::Skip;
 
 /// The longest that a child of ours may take.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// The same for children whose work grows with the budget.
+fn longest() -> Duration {
+    Duration::from_secs(budget(LIMIT.as_secs()).max(LIMIT.as_secs()))
+}
 
 /// How a child ended, and what it wrote to standard error.
 #[derive(Debug)]
@@ -123,7 +129,10 @@ pub(crate) fn with_own_mounts(test: &str, body: impl FnOnce()) {
         let reason = "needs `unshare -r -m`, which this machine does not allow its users";
         return Skip::because(reason).count();
     }
-    Rerun::of(test, "own mounts").under(unshare).within(LIMIT).finish().expect("the test");
+    let rerun = Rerun::of(test, "own mounts").under(unshare).within(longest());
+    for line in rerun.finish().expect("the test") {
+        println!("{line}");
+    }
 }
 
 /// As [`with_own_mounts`], for what only root may mount: images on loop devices.
