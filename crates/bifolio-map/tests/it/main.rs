@@ -8,6 +8,8 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod creation;
+#[cfg(target_os = "linux")]
+mod durability;
 mod errors;
 #[cfg(unix)]
 mod faults;
@@ -17,13 +19,18 @@ mod growth;
 #[cfg(target_os = "linux")]
 mod handlers;
 #[cfg(target_os = "linux")]
+mod limits;
+mod locks;
+#[cfg(target_os = "linux")]
 mod mapping;
 mod private;
 mod sections;
 #[cfg(target_os = "linux")]
 mod special;
+mod storage;
 #[cfg(target_os = "linux")]
 mod storm;
 mod streams;
 mod table;
 mod views;
+mod waiting;
