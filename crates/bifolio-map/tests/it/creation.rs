@@ -286,7 +286,12 @@ fn a_hole_is_where_no_data_is_whether_or_not_space_was_allocated() {
     assert_eq!(section.holes().unwrap(), [0..8 * page()]);
     assert_eq!(section.allocated().unwrap(), 8 * page());
     section.view::<ReadWrite>().unwrap().fill(2 * page()..5 * page(), 7).unwrap();
-    assert_eq!(section.holes().unwrap(), [0..2 * page(), 5 * page()..8 * page()]);
+    // Pages that are in memory count as data, and the neighbours of a fault may be.
+    let holes = section.holes().unwrap();
+    assert!(
+        holes.iter().all(|hole| hole.end <= 2 * page() || hole.start >= 5 * page()),
+        "{holes:?}"
+    );
 }
 
 #[test]

@@ -5,9 +5,7 @@
 
 use std::path::Path;
 
-use bifolio_map::{
-    Access, CopyOnWrite, Create, ErrorKind, Flush, Read, ReadWrite, Section, Space, View,
-};
+use bifolio_map::{CopyOnWrite, ErrorKind, Flush, Read, ReadWrite, Section, Space, View};
 use bifolio_testkit::{budget, this_test};
 
 use crate::support::disk::{Image, fill_up, mount_tmpfs};
@@ -200,11 +198,6 @@ fn what_was_flushed_survives_a_power_cut_on_xfs() {
 }
 
 #[test]
-fn what_was_flushed_survives_a_power_cut_on_btrfs() {
-    power_cuts(this_test!(), "btrfs", 128 << 20);
-}
-
-#[test]
 fn a_failed_sync_is_final_for_its_section() {
     with_own_images(this_test!(), || {
         // A device that loses its space: an image with holes on a disk that is full.
@@ -230,11 +223,4 @@ fn a_failed_sync_is_final_for_its_section() {
         view.get::<u8>(0).expect("reading goes on");
         assert_eq!(Section::open(&path).unwrap().view::<Read>().unwrap().len(), 16 << 20);
     });
-}
-
-#[test]
-fn a_section_created_in_the_current_directory_is_durable_with_its_name() {
-    let dir = directory();
-    let options = Section::options().access(Access::ReadWrite).create(Create::New).len(5);
-    options.open(dir.path().join("a")).unwrap().sync(Flush::Full).unwrap();
 }
