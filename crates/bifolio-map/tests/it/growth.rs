@@ -1,5 +1,6 @@
 //! Growth moves nothing, disturbs nobody, and says at once when there is no space.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bifolio_map::{
@@ -134,14 +135,15 @@ fn readers_are_never_disturbed_by_a_thousand_steps_of_growth() {
         section.set_len(page(), Space::Allocate).unwrap();
         let growable: GrowableView<ReadWrite> = section.growable(CAPACITY).unwrap();
         growable.view().unwrap().write_at(0, pattern(0, 4096)).unwrap();
-        let done = AtomicBool::new(false);
+        let (done, started) = (AtomicBool::new(false), Barrier::new(3));
         std::thread::scope(|scope| {
             let readers: Vec<_> = (0..2)
                 .map(|_| {
                     scope.spawn(|| {
                         let first: View<ReadWrite> = growable.view().unwrap();
                         let mut reads = 0u64;
-                        while !done.load(Ordering::Acquire) {
+                        started.wait();
+                        while reads == 0 || !done.load(Ordering::Acquire) {
                             // The old view, and whatever is there now, to its last byte.
                             assert!(first.read_vec(..4096).unwrap() == pattern(0, 4096));
                             let now = growable.view().unwrap();
@@ -153,13 +155,14 @@ fn readers_are_never_disturbed_by_a_thousand_steps_of_growth() {
                     })
                 })
                 .collect();
+            started.wait();
             for step in 1..=1000 {
                 let space = if step % 2 == 0 { Space::Allocate } else { Space::Sparse };
                 growable.grow_to(page() + step * 1000, space).unwrap();
             }
             done.store(true, Ordering::Release);
             for reader in readers {
-                assert!(reader.join().unwrap() > 0);
+                println!("{} reads during 1000 steps of growth", reader.join().unwrap());
             }
         });
     }
@@ -201,11 +204,9 @@ fn a_section_that_shrank_keeps_its_length_in_the_growing_view_and_faults() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_refuses_allocated_growth_and_nothing_has_changed() {
-    use crate::support::disk::mount_tmpfs;
-    crate::support::process::with_own_mounts(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 1 << 20);
-        let section = Section::create(dir.path().join("file"), page()).unwrap();
+    use crate::support::disk::on_tmpfs;
+    on_tmpfs(this_test!(), 1 << 20, |dir| {
+        let section = Section::create(dir.join("file"), page()).unwrap();
         let growable: GrowableView<ReadWrite> = section.growable(CAPACITY).unwrap();
         let view = growable.view().unwrap();
         view.fill(.., 7).unwrap();
@@ -223,16 +224,14 @@ fn a_full_disk_refuses_allocated_growth_and_nothing_has_changed() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_store_into_a_hole_of_a_full_disk_is_an_error_that_flushes_remember() {
-    use crate::support::disk::{fill_up, mount_tmpfs};
-    crate::support::process::with_own_mounts(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 1 << 20);
-        let section = Section::create(dir.path().join("file"), page()).unwrap();
+    use crate::support::disk::{fill_up, on_tmpfs};
+    on_tmpfs(this_test!(), 1 << 20, |dir| {
+        let section = Section::create(dir.join("file"), page()).unwrap();
         let growable: GrowableView<ReadWrite> = section.growable(CAPACITY).unwrap();
         growable.grow_to(64 * page(), Space::Sparse).unwrap();
         let view = growable.view().unwrap();
         view.put(0, &1u8).unwrap();
-        let ballast = fill_up(dir.path());
+        let ballast = fill_up(dir);
         let hole = 10 * page() + 5;
         let error = refused(view.put(hole, &7u64), ErrorKind::StorageFull);
         says(

@@ -4,6 +4,9 @@
 //! machine or user cannot do is printed as `SKIPPED: reason` and counted by bifolio-testkit.
 //! `BIFOLIO_BUDGET=100` makes the truncation storms as long as the release notes claim.
 
+#![allow(clippy::cast_possible_truncation, reason = "sizes and patterns of tests are small")]
+#![allow(clippy::single_range_in_vec_init, reason = "the calls under test give lists of ranges")]
+
 mod support;
 
 #[cfg(target_os = "linux")]

@@ -20,8 +20,7 @@ use bifolio_map::{
 use bifolio_testkit::child::{self, Child, Rerun};
 use bifolio_testkit::{Random, budget, this_test};
 
-use crate::support::disk::{Image, fill_up, mount_tmpfs};
-use crate::support::process::{with_own_images, with_own_mounts};
+use crate::support::disk::{fill_up, on_ext4, on_tmpfs};
 use crate::support::{HAS_ATOMICS, byte_at, directory, pattern, truncate};
 
 const SIZE: u64 = 1 << 20;
@@ -193,9 +192,7 @@ fn storm(test: &str, path: &Path) {
     });
     drop(truncator);
     let (done, refused) = (tally.done.into_inner(), tally.refused.into_inner());
-    let line = format!("{done} accesses on {THREADS} threads, {refused} of them refused");
-    println!("{line}");
-    child::tell(&line);
+    println!("{done} accesses on {THREADS} threads, {refused} of them refused");
     assert!(done >= accesses * THREADS && refused > 0);
     fault::check().unwrap();
 }
@@ -205,6 +202,15 @@ fn file_in(dir: &Path) -> std::path::PathBuf {
     let path = dir.join("storm");
     std::fs::write(&path, pattern(0, usize::try_from(SIZE).unwrap())).unwrap();
     path
+}
+
+/// A storm on a file of which half has space, while for the other half there is none.
+fn storm_on_full(test: &str, dir: &Path) {
+    let path = file_in(dir);
+    truncate(&path, SIZE / 2);
+    fill_up(dir);
+    truncate(&path, SIZE);
+    storm(test, &path);
 }
 
 #[test]
@@ -221,16 +227,7 @@ fn the_same_storm_on_a_full_tmpfs_is_an_error_and_never_a_wrong_byte() {
     if child::role().as_deref() == Some("truncator") {
         truncate_for_ever();
     }
-    with_own_mounts(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 4 << 20);
-        let path = file_in(dir.path());
-        // Half of the file has space, for the other half there is none.
-        truncate(&path, SIZE / 2);
-        fill_up(dir.path());
-        truncate(&path, SIZE);
-        storm(this_test!(), &path);
-    });
+    on_tmpfs(this_test!(), 4 << 20, |dir| storm_on_full(this_test!(), dir));
 }
 
 #[test]
@@ -238,16 +235,7 @@ fn the_same_storm_on_a_full_ext4_is_an_error_and_never_a_wrong_byte() {
     if child::role().as_deref() == Some("truncator") {
         truncate_for_ever();
     }
-    with_own_images(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 64 << 20);
-        let Some(image) = Image::make("ext4", dir.path(), 16 << 20) else { return };
-        let path = file_in(&image.at);
-        truncate(&path, SIZE / 2);
-        fill_up(&image.at);
-        truncate(&path, SIZE);
-        storm(this_test!(), &path);
-    });
+    on_ext4(16 << 20, 64 << 20, |image, _| storm_on_full(this_test!(), &image.path()));
 }
 
 #[test]
