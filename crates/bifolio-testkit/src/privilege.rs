@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::child::{Rerun, role};
+use crate::random::budget;
 use crate::skip::{Obstacle, Skip};
 
 /// The role of a test that runs again in a user namespace.
@@ -90,7 +92,8 @@ pub fn in_user_namespace(test: &str) -> Result<Namespace, Obstacle> {
         Ok(_) => return Err(Skip::because("the system refuses user namespaces").into()),
         Err(_) => return Err(Skip::because("needs unshare (package util-linux)").into()),
     }
-    let rerun = Rerun::of(test, NAMESPACE_ROLE).under(UNSHARE);
+    let time = Duration::from_secs(budget(60).max(60));
+    let rerun = Rerun::of(test, NAMESPACE_ROLE).under(UNSHARE).within(time);
     rerun.finish().map_err(|error| Obstacle::Failed(error.to_string()))?;
     Ok(Namespace::Ran)
 }

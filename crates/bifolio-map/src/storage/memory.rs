@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::IoSlice;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Entry, EntryKind, OpenMode, Replace, Storage, StorageFile, StoreMap};
@@ -119,7 +119,20 @@ impl Tree {
         self.files.get(path).ok_or_else(|| Error::new(ErrorKind::NotFound, doing).at_path(path))
     }
 
+    /// Whether there is such a directory: the root of all paths, one that was created, or one
+    /// that the storage was made with because a file lies in it.
+    fn require_dir(&self, dir: &Path, doing: &'static str) -> Result<()> {
+        let is_root = dir.components().all(|part| !matches!(part, Component::Normal(_)));
+        let has = |path: &PathBuf| path != dir && path.starts_with(dir);
+        if is_root || self.directories.contains(dir) || self.files.keys().any(has) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NotFound, doing).at_path(dir))
+    }
+
+    /// Whether a name could be given: its directory exists and nothing has the name yet.
     fn vacant(&self, path: &Path, doing: &'static str) -> Result<()> {
+        self.require_dir(path.parent().unwrap_or(path), doing)?;
         if self.files.contains_key(path) || self.directories.contains(path) {
             return Err(Error::new(ErrorKind::AlreadyExists, doing).at_path(path));
         }
@@ -133,6 +146,10 @@ impl Storage for MemoryStorage {
         let existing = tree.files.get(path).cloned();
         let content = match (mode, existing) {
             (OpenMode::CreateNew, _) => {
+                tree.vacant(path, "create")?;
+                None
+            }
+            (OpenMode::OpenOrCreate, None) => {
                 tree.vacant(path, "create")?;
                 None
             }
@@ -159,8 +176,9 @@ impl Storage for MemoryStorage {
     fn rename(&self, from: &Path, to: &Path, replace: Replace) -> Result<()> {
         let mut tree = locked(&self.tree);
         let content = Arc::clone(tree.content(from, "rename")?);
-        if replace == Replace::Never {
-            tree.vacant(to, "rename to")?;
+        match replace {
+            Replace::Never => tree.vacant(to, "rename to")?,
+            Replace::Existing => tree.require_dir(to.parent().unwrap_or(to), "rename to")?,
         }
         tree.files.remove(from);
         tree.files.insert(to.to_path_buf(), content);
@@ -184,6 +202,7 @@ impl Storage for MemoryStorage {
 
     fn list(&self, dir: &Path) -> Result<Vec<Entry>> {
         let tree = locked(&self.tree);
+        tree.require_dir(dir, "list")?;
         let entry = |path: &Path, kind| {
             let inside = path.parent() == Some(dir);
             inside
@@ -197,8 +216,8 @@ impl Storage for MemoryStorage {
         Ok(entries)
     }
 
-    fn sync_dir(&self, _dir: &Path) -> Result<()> {
-        Ok(())
+    fn sync_dir(&self, dir: &Path) -> Result<()> {
+        locked(&self.tree).require_dir(dir, "sync directory")
     }
 }
 
@@ -209,6 +228,9 @@ impl Content {
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(()); // writing nothing far away is no growth
+        }
         let mut state = locked(&self.state);
         let end = offset
             .checked_add(bytes.len() as u64)

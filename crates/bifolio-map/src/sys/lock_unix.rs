@@ -62,11 +62,21 @@ fn kind_code(kind: LockKind) -> i32 {
     }
 }
 
+/// Asks the kernel. The C library of 32-bit Linux translates requests with 32-bit offsets in its
+/// `fcntl` and refuses ours, which have 64 bits; the system call itself takes them.
+fn control(file: &File, command: i32, lock: &mut flock) -> io::Result<()> {
+    #[cfg(all(target_os = "linux", target_pointer_width = "32"))]
+    // SAFETY: the pointer is to an initialised request, which the kernel may write.
+    let code = unsafe { libc::syscall(libc::SYS_fcntl64, raw(file), command, &raw mut *lock) };
+    #[cfg(not(all(target_os = "linux", target_pointer_width = "32")))]
+    // SAFETY: as above.
+    let code = unsafe { libc::fcntl(raw(file), command, &raw mut *lock) };
+    check(code)
+}
+
 /// Takes a lock, or says `WouldBlock`.
 pub(crate) fn try_lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::Result<()> {
-    let lock = request(range, kind_code(kind))?;
-    // SAFETY: the pointer is to an initialised request.
-    match check(unsafe { libc::fcntl(raw(file), codes::SET, &raw const lock) }) {
+    match control(file, codes::SET, &mut request(range, kind_code(kind))?) {
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
             Err(io::ErrorKind::WouldBlock.into())
         }
@@ -76,10 +86,9 @@ pub(crate) fn try_lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::R
 
 /// Takes a lock, waiting for it.
 pub(crate) fn lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::Result<()> {
-    let lock = request(range, kind_code(kind))?;
+    let mut lock = request(range, kind_code(kind))?;
     loop {
-        // SAFETY: as above.
-        match check(unsafe { libc::fcntl(raw(file), codes::SET_WAIT, &raw const lock) }) {
+        match control(file, codes::SET_WAIT, &mut lock) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
@@ -88,16 +97,14 @@ pub(crate) fn lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::Resul
 
 /// Gives a lock back.
 pub(crate) fn unlock(file: &File, range: &Range<u64>) -> io::Result<()> {
-    let lock = request(range, code(libc::F_UNLCK))?;
-    // SAFETY: as above.
-    check(unsafe { libc::fcntl(raw(file), codes::SET, &raw const lock) })
+    control(file, codes::SET, &mut request(range, code(libc::F_UNLCK))?)
 }
 
 /// Whether somebody else's lock stands in the way of an exclusive one. "Somebody else" is every
 /// other open file description, also of this process.
 pub(crate) fn is_locked_by_others(file: &File, range: &Range<u64>) -> io::Result<bool> {
     let mut lock = request(range, code(libc::F_WRLCK))?;
-    // SAFETY: as above; the kernel writes the conflicting lock into it.
-    check(unsafe { libc::fcntl(raw(file), codes::GET, &raw mut lock) })?;
+    // The kernel writes the conflicting lock into it.
+    control(file, codes::GET, &mut lock)?;
     Ok(code(lock.l_type) != code(libc::F_UNLCK))
 }

@@ -12,8 +12,8 @@ use bifolio_testkit::child::{self, Rerun};
 use bifolio_testkit::skip::Skip;
 use bifolio_testkit::this_test;
 
-use crate::support::disk::{fill_up, mount_tmpfs};
-use crate::support::process::{as_ordinary_user, open_to_all, with_own_mounts};
+use crate::support::disk::{fill_up, on_tmpfs};
+use crate::support::process::{as_ordinary_user, succeeds};
 use crate::support::{directory, file_of, page, pattern, refused, says};
 
 /// The length that a file of the race has once it is complete.
@@ -113,23 +113,21 @@ fn a_new_file_is_its_owners_unless_other_permissions_are_asked_for() {
 
 #[test]
 fn a_file_that_does_not_fit_leaves_nothing_behind() {
-    with_own_mounts(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 1 << 20);
-        let free = || rustix::fs::statvfs(dir.path()).unwrap().f_bfree;
+    on_tmpfs(this_test!(), 1 << 20, |dir| {
+        let free = || rustix::fs::statvfs(dir).unwrap().f_bfree;
         let before = free();
-        let path = dir.path().join("large");
+        let path = dir.join("large");
         let options = Section::options().access(Access::ReadWrite).len(2 << 20);
         for create in [Create::New, Create::IfMissing] {
             let error = refused(options.clone().create(create).open(&path), ErrorKind::StorageFull);
             says(&error, &["cannot", "large", "no space left"]);
         }
-        let error = refused(options.temporary(dir.path()), ErrorKind::StorageFull);
-        says(&error, &["cannot create a temporary file in", dir.path().to_str().unwrap()]);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let error = refused(options.temporary(dir), ErrorKind::StorageFull);
+        says(&error, &["cannot create a temporary file in", dir.to_str().unwrap()]);
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
         assert_eq!(free(), before);
         // With the disk full to the last byte as well.
-        let ballast = fill_up(dir.path());
+        let ballast = fill_up(dir);
         refused(Section::create(&path, page()), ErrorKind::StorageFull);
         std::fs::remove_file(ballast).unwrap();
         assert_eq!((free(), path.exists()), (before, false));
@@ -145,16 +143,14 @@ fn a_temporary_file_is_gone_with_its_killed_user() {
         child::point("made");
         return;
     }
-    with_own_mounts(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 4 << 20);
-        let free = || rustix::fs::statvfs(dir.path()).unwrap().f_bfree * page();
+    on_tmpfs(this_test!(), 4 << 20, |dir| {
+        let free = || rustix::fs::statvfs(dir).unwrap().f_bfree * page();
         let before = free();
-        let rerun = Rerun::of(this_test!(), "user").with_variable("TMPDIR", dir.path());
+        let rerun = Rerun::of(this_test!(), "user").with_variable("TMPDIR", dir);
         let mut user = rerun.spawn().unwrap();
         user.run_to("made", 1).unwrap();
         assert!(free() <= before - (2 << 20), "the file takes space while it is used");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "and never has a name");
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0, "and never has a name");
         user.kill().unwrap();
         assert_eq!(free(), before);
     });
@@ -191,15 +187,12 @@ fn what_a_user_may_not_open_is_denied_and_named() {
 
 #[test]
 fn a_read_only_file_system_denies_writing_and_creating() {
-    with_own_mounts(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 1 << 20);
-        let path = dir.path().join("file");
+    on_tmpfs(this_test!(), 1 << 20, |dir| {
+        let path = dir.join("file");
         std::fs::write(&path, pattern(0, 13)).unwrap();
-        let at = dir.path().as_os_str();
-        crate::support::disk::run("mount", ["-o".as_ref(), "remount,ro".as_ref(), at]);
+        assert!(succeeds(&["mount", "-o", "remount,ro,nosuid,nodev", dir.to_str().unwrap()]));
         refused(Section::open_rw(&path), ErrorKind::PermissionDenied);
-        refused(Section::create(dir.path().join("new"), 1), ErrorKind::PermissionDenied);
+        refused(Section::create(dir.join("new"), 1), ErrorKind::PermissionDenied);
         let section = Section::open(&path).unwrap();
         let private: View<bifolio_map::CopyOnWrite> = section.view().unwrap();
         private.put(0, &1u8).unwrap();
@@ -250,14 +243,12 @@ fn a_link_is_opened_as_what_it_leads_to_and_never_created_over() {
 
 #[test]
 fn space_is_taken_when_it_is_allocated_and_not_before() {
-    with_own_mounts(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 8 << 20);
-        let free = || rustix::fs::statvfs(dir.path()).unwrap().f_bfree * page();
+    on_tmpfs(this_test!(), 8 << 20, |dir| {
+        let free = || rustix::fs::statvfs(dir).unwrap().f_bfree * page();
         let before = free();
         let options = Section::options().access(Access::ReadWrite).create(Create::New);
         let sparse = options.clone().space(Space::Sparse).len(1 << 20);
-        let section = sparse.open(dir.path().join("sparse")).unwrap();
+        let section = sparse.open(dir.join("sparse")).unwrap();
         assert_eq!((section.allocated().unwrap(), free()), (0, before));
         assert_eq!(section.holes().unwrap(), [0..1 << 20]);
         let view: View<ReadWrite> = section.view().unwrap();
@@ -286,27 +277,29 @@ fn a_hole_is_where_no_data_is_whether_or_not_space_was_allocated() {
     assert_eq!(section.holes().unwrap(), [0..8 * page()]);
     assert_eq!(section.allocated().unwrap(), 8 * page());
     section.view::<ReadWrite>().unwrap().fill(2 * page()..5 * page(), 7).unwrap();
-    assert_eq!(section.holes().unwrap(), [0..2 * page(), 5 * page()..8 * page()]);
+    // Pages that are in memory count as data, and the neighbours of a fault may be.
+    let holes = section.holes().unwrap();
+    assert!(
+        holes.iter().all(|hole| hole.end <= 2 * page() || hole.start >= 5 * page()),
+        "{holes:?}"
+    );
 }
 
 #[test]
 fn a_failed_growth_leaves_length_space_and_bytes_as_they_were() {
-    with_own_mounts(this_test!(), || {
-        let dir = directory();
-        mount_tmpfs(dir.path(), 1 << 20);
-        let path = dir.path().join("file");
+    on_tmpfs(this_test!(), 1 << 20, |dir| {
+        let path = dir.join("file");
         let section = Section::create(&path, 3 * page() + 5).unwrap();
         let view: View<ReadWrite> = section.view().unwrap();
         let bytes = pattern(0, 3 * page_size() + 5);
         view.write_at(0, bytes).unwrap();
-        let free = rustix::fs::statvfs(dir.path()).unwrap().f_bfree;
+        let free = rustix::fs::statvfs(dir).unwrap().f_bfree;
         let error = refused(section.set_len(2 << 20, Space::Allocate), ErrorKind::StorageFull);
         let had = format!("it has {}", 3 * page() + 5);
         says(&error, &["cannot set the length of", "asked for 2097152 bytes", &had]);
         assert_eq!(section.len().unwrap(), 3 * page() + 5);
-        assert_eq!(rustix::fs::statvfs(dir.path()).unwrap().f_bfree, free);
+        assert_eq!(rustix::fs::statvfs(dir).unwrap().f_bfree, free);
         assert!(view.read_vec(..).unwrap() == bytes);
         section.sync(bifolio_map::Flush::Full).unwrap();
-        open_to_all(dir.path());
     });
 }

@@ -8,9 +8,9 @@ use bifolio_testkit::child::{self, Rerun};
 use bifolio_testkit::skip::Skip;
 use bifolio_testkit::this_test;
 
-use crate::support::disk::Image;
-use crate::support::process::{succeeds, with_own_images};
-use crate::support::{directory, file_of, page, pattern, refused, says};
+use crate::support::disk::on_ext4;
+use crate::support::process::succeeds;
+use crate::support::{file_of, page, pattern, refused, says};
 
 /// Another handle on the same memory file, as any process that has the descriptor can get it.
 fn handle_on(section: &Section, options: &OpenOptions) -> std::io::Result<File> {
@@ -147,15 +147,13 @@ fn enable_verity(file: &File) -> std::io::Result<()> {
 
 #[test]
 fn a_verity_file_is_frozen_by_a_copy_and_cannot_be_opened_for_writing() {
-    with_own_images(this_test!(), || {
-        let dir = directory();
-        let Some(image) = Image::make("ext4", dir.path(), 16 << 20) else { return };
-        image.unmount();
-        let file = image.file().to_str().unwrap();
-        if !succeeds(&["tune2fs", "-O", "verity", file]) || !image.try_mount() {
+    on_ext4(16 << 20, 32 << 20, |image, _| {
+        image.unmount().unwrap();
+        let file = image.image_file().to_str().unwrap();
+        if !succeeds(&["tune2fs", "-O", "verity", file]) || image.mount().is_err() {
             return Skip::because("needs tune2fs and a kernel with fs-verity").count();
         }
-        let path = image.at.join("file");
+        let path = image.path().join("file");
         std::fs::write(&path, pattern(0, 100_000)).unwrap();
         if let Err(error) = enable_verity(&File::open(&path).unwrap()) {
             return Skip::because(format!("needs a kernel with fs-verity: {error}")).count();

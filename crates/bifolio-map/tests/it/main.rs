@@ -4,21 +4,36 @@
 //! machine or user cannot do is printed as `SKIPPED: reason` and counted by bifolio-testkit.
 //! `BIFOLIO_BUDGET=100` makes the truncation storms as long as the release notes claim.
 
+#![allow(clippy::cast_possible_truncation, reason = "sizes and patterns of tests are small")]
+#![allow(clippy::single_range_in_vec_init, reason = "the calls under test give lists of ranges")]
+
 mod support;
 
 #[cfg(target_os = "linux")]
 mod creation;
+#[cfg(target_os = "linux")]
+mod durability;
 mod errors;
 #[cfg(unix)]
 mod faults;
 #[cfg(target_os = "linux")]
 mod frozen;
+mod growth;
+#[cfg(target_os = "linux")]
+mod handlers;
+#[cfg(target_os = "linux")]
+mod limits;
+mod locks;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod private;
 mod sections;
 #[cfg(target_os = "linux")]
 mod special;
+mod storage;
+#[cfg(target_os = "linux")]
+mod storm;
 mod streams;
 mod table;
 mod views;
+mod waiting;

@@ -9,9 +9,9 @@ use std::process::Command;
 use bifolio_map::{
     CopyOnWrite, ErrorKind, Flush, Read, ReadWrite, Section, SectionKind, Space, View,
 };
-use bifolio_testkit::skip::Skip;
+use bifolio_testkit::privilege::need_root;
+use bifolio_testkit::skip::{Skip, or_count};
 
-use crate::support::process::is_root;
 use crate::support::{directory, file_of, page, pattern, refused, says};
 
 #[test]
@@ -112,8 +112,8 @@ fn loop_device(file: &Path) -> Option<(PathBuf, File)> {
 
 #[test]
 fn a_block_device_is_mapped_with_the_length_that_it_has() {
-    if !is_root() {
-        return Skip::because("needs root, for a loop device").count();
+    if or_count(need_root()).is_none() {
+        return;
     }
     let size = 1 << 20;
     let (_dir, image) = file_of(pattern(0, size));

@@ -214,7 +214,7 @@ fn modes_document(dir: &Path) -> String {
     row("file, opened with `Access::ReadWrite`", &sections[1]);
     row("anonymous memory", &sections[2]);
     row("temporary file", &sections[3]);
-    let frozen = Frozen::copy_of(&pattern(0, 13)).unwrap();
+    let frozen = Frozen::copy_of(pattern(0, 13)).unwrap();
     match frozen.section() {
         Some(section) => row("sealed memory (`Frozen::section`, Linux)", section),
         None => text.push_str(

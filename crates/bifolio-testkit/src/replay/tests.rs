@@ -185,7 +185,8 @@ fn a_rename_without_a_sync_of_the_data_can_leave_an_empty_file() {
 
 #[test]
 fn between_directories_the_new_name_is_durable_before_the_old_one_goes() {
-    let storage = Recorder::over_memory(MemoryStorage::from_files([("x/f".into(), b"a".to_vec())]));
+    let files = [("x/f".into(), b"a".to_vec()), ("y/there".into(), Vec::new())];
+    let storage = Recorder::over_memory(MemoryStorage::from_files(files));
     storage.rename(Path::new("x/f"), Path::new("y/f"), Replace::Never).unwrap();
     let names = ["x/f", "y/f"];
     assert_eq!(outcomes_of(&storage.trace(), &names), set(&["a1 -", "- a1"]));

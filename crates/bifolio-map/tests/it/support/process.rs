@@ -82,11 +82,6 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
     end_of(test, "alone").passed();
 }
 
-/// Whether we are root.
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 /// The command that makes a program run as nobody.
 const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
@@ -94,7 +89,7 @@ const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear
 /// is one, as nobody if it is root.
 #[track_caller]
 pub(crate) fn as_ordinary_user(test: &str, body: impl FnOnce(&Path)) {
-    if !is_root() {
+    if !rustix::process::geteuid().is_root() {
         let dir = super::directory();
         return body(dir.path());
     }
@@ -111,30 +106,6 @@ pub(crate) fn as_ordinary_user(test: &str, body: impl FnOnce(&Path)) {
         .expect("the test as nobody");
 }
 
-/// Runs `body` where it may mount file systems that nobody else sees and that are gone with the
-/// process, however it ends.
-#[track_caller]
-pub(crate) fn with_own_mounts(test: &str, body: impl FnOnce()) {
-    if plays("own mounts") {
-        return body();
-    }
-    let unshare = if is_root() { &["unshare", "-m"][..] } else { &["unshare", "-r", "-m"] };
-    if !succeeds(&[unshare, &["true"]].concat()) {
-        let reason = "needs `unshare -r -m`, which this machine does not allow its users";
-        return Skip::because(reason).count();
-    }
-    Rerun::of(test, "own mounts").under(unshare).within(LIMIT).finish().expect("the test");
-}
-
-/// As [`with_own_mounts`], for what only root may mount: images on loop devices.
-#[track_caller]
-pub(crate) fn with_own_images(test: &str, body: impl FnOnce()) {
-    if !is_root() {
-        return Skip::because("needs root, for a loop device").count();
-    }
-    with_own_mounts(test, body);
-}
-
 fn this_program() -> String {
     let path = std::env::current_exe().expect("the path of this program");
     path.to_str().expect("a program with a name in UTF-8").to_owned()
@@ -149,7 +120,7 @@ pub(crate) fn succeeds(command: &[&str]) -> bool {
 }
 
 /// Lets every user create files in a directory.
-pub(crate) fn open_to_all(dir: &Path) {
+fn open_to_all(dir: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o777)).expect("chmod");
 }

@@ -1,0 +1,249 @@
+//! File locks: each opening is somebody of its own, and the dead hold nothing.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use bifolio_map::{ErrorKind, FileLock, LockKind, LockState, Patience};
+use bifolio_testkit::child::{self, Rerun};
+use bifolio_testkit::this_test;
+
+use crate::support::{directory, file_of, refused, says};
+
+const FILE: &str = "BIFOLIO_TEST_FILE";
+const FOR_EVER: Patience = Patience::For(Duration::from_secs(60));
+
+fn two_openings() -> (tempfile::TempDir, FileLock, FileLock) {
+    let (dir, path) = file_of(b"");
+    let (one, two) = (FileLock::open(&path).unwrap(), FileLock::open(&path).unwrap());
+    (dir, one, two)
+}
+
+#[test]
+fn an_exclusive_lock_keeps_every_other_opening_out() {
+    let (_dir, one, two) = two_openings();
+    let held = one.lock(5..10, LockKind::Exclusive, Patience::Try).unwrap();
+    for range in [5..10, 0..6, 9..20, 7..8, 0..u64::MAX >> 1] {
+        for kind in [LockKind::Exclusive, LockKind::Shared] {
+            let error = refused(two.lock(range.clone(), kind, Patience::Try), ErrorKind::Busy);
+            says(&error, &["cannot lock", "data", "somebody else holds a lock there"]);
+            assert_eq!(error.offset(), Some(range.start));
+        }
+        assert_eq!(two.probe(range).unwrap(), LockState::Held);
+    }
+    for range in [0..5, 10..11, 10..u64::MAX >> 1] {
+        drop(two.lock(range, LockKind::Exclusive, Patience::Try).unwrap());
+    }
+    drop(held);
+    drop(two.lock(5..10, LockKind::Exclusive, Patience::Try).unwrap());
+}
+
+#[test]
+fn shared_locks_go_together_and_keep_exclusive_ones_out() {
+    let (_dir, one, two) = two_openings();
+    let first = one.lock(..10, LockKind::Shared, Patience::Try).unwrap();
+    let second = two.lock(5.., LockKind::Shared, Patience::Try).unwrap();
+    refused(two.lock(..5, LockKind::Exclusive, Patience::Try), ErrorKind::Busy);
+    drop(first);
+    drop(two.lock(..5, LockKind::Exclusive, Patience::Try).unwrap());
+    refused(one.lock(5..6, LockKind::Exclusive, Patience::Try), ErrorKind::Busy);
+    drop(second);
+    drop(one.lock(.., LockKind::Exclusive, Patience::Try).unwrap());
+}
+
+#[test]
+fn probing_does_not_count_what_one_holds_oneself() {
+    let (_dir, one, two) = two_openings();
+    let _held = one.lock(0..1, LockKind::Exclusive, Patience::Try).unwrap();
+    assert_eq!(one.probe(0..1).unwrap(), LockState::Free);
+    assert_eq!(one.probe(..).unwrap(), LockState::Free);
+    assert_eq!(two.probe(0..1).unwrap(), LockState::Held);
+    assert_eq!(two.probe(1..).unwrap(), LockState::Free);
+    let _shared = two.lock(7..8, LockKind::Shared, Patience::Try).unwrap();
+    assert_eq!(one.probe(7..8).unwrap(), LockState::Held, "a shared lock is one too");
+}
+
+#[test]
+fn closing_another_handle_of_the_file_drops_no_lock() {
+    let (_dir, path) = file_of(b"abc");
+    let (one, two) = (FileLock::open(&path).unwrap(), FileLock::open(&path).unwrap());
+    let _held = one.lock(.., LockKind::Exclusive, Patience::Try).unwrap();
+    // With POSIX record locks any of these would drop it.
+    drop(File::open(&path).unwrap());
+    drop(bifolio_map::Section::open_rw(&path).unwrap());
+    drop(FileLock::open(&path).unwrap());
+    assert_eq!(two.probe(..).unwrap(), LockState::Held);
+}
+
+#[test]
+fn dropping_the_opening_gives_its_locks_back() {
+    let (_dir, path) = file_of(b"");
+    let two = FileLock::open(&path).unwrap();
+    {
+        let one = FileLock::open(&path).unwrap();
+        std::mem::forget(one.lock(.., LockKind::Exclusive, Patience::Try).unwrap());
+        assert_eq!(two.probe(..).unwrap(), LockState::Held);
+    }
+    // Not at once: a child that another test starts has the opening until it runs its program.
+    drop(two.lock(.., LockKind::Exclusive, FOR_EVER).unwrap());
+}
+
+#[test]
+fn waiting_for_a_lock_ends_with_the_lock_or_with_the_time() {
+    let (_dir, one, two) = two_openings();
+    let held = one.lock(3..4, LockKind::Exclusive, Patience::Try).unwrap();
+    let (started, time) = (Instant::now(), Duration::from_millis(40));
+    let error = refused(two.lock(3..4, LockKind::Shared, Patience::For(time)), ErrorKind::TimedOut);
+    says(&error, &["cannot lock", "timed out", "somebody else held it for 40ms"]);
+    assert!(started.elapsed() >= time);
+    refused(two.lock(3..4, LockKind::Shared, Patience::For(Duration::ZERO)), ErrorKind::TimedOut);
+    drop(held);
+    for patience in [Patience::Forever, FOR_EVER] {
+        let held = one.lock(3..4, LockKind::Exclusive, Patience::Try).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| two.lock(3..4, LockKind::Exclusive, patience).map(drop));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!waiter.is_finished(), "the lock is still held");
+            drop(held);
+            waiter.join().unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn of_many_threads_one_at_a_time_holds_the_lock() {
+    let (_dir, path) = file_of(&0u64.to_ne_bytes());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let lock = FileLock::open(&path).unwrap();
+                for _ in 0..50 {
+                    let _held = lock.lock(1 << 40.., LockKind::Exclusive, Patience::Forever);
+                    let _held = _held.unwrap();
+                    // A counter that loses counts unless the lock works.
+                    let bytes = std::fs::read(&path).unwrap();
+                    let count = u64::from_ne_bytes(bytes.try_into().unwrap());
+                    std::thread::yield_now();
+                    std::fs::write(&path, (count + 1).to_ne_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read(&path).unwrap(), 200u64.to_ne_bytes());
+}
+
+#[test]
+fn a_file_opened_for_reading_takes_shared_locks_only() {
+    let (_dir, path) = file_of(b"");
+    let (reader, other) =
+        (FileLock::open_read_only(&path).unwrap(), FileLock::open(&path).unwrap());
+    let held = reader.lock(.., LockKind::Shared, Patience::Try).unwrap();
+    refused(other.lock(.., LockKind::Exclusive, Patience::Try), ErrorKind::Busy);
+    drop(held);
+    if cfg!(unix) {
+        assert!(reader.lock(.., LockKind::Exclusive, Patience::Try).is_err());
+    }
+}
+
+#[test]
+fn a_range_must_have_a_byte_below_the_end_of_offsets() {
+    let (_dir, one, two) = two_openings();
+    #[expect(clippy::reversed_empty_ranges, reason = "the case under test")]
+    for range in [0..0, 5..5, 7..3, 0..u64::MAX, 1 << 63..(1 << 63) + 1] {
+        let error = refused(
+            one.lock(range.clone(), LockKind::Shared, Patience::Try),
+            ErrorKind::InvalidInput,
+        );
+        says(&error, &["at least one byte below 2^63"]);
+        refused(one.probe(range), ErrorKind::InvalidInput);
+    }
+    let last = i64::MAX as u64 - 1;
+    let _held = one.lock(last..=last, LockKind::Exclusive, Patience::Try).unwrap();
+    assert_eq!(two.probe(last..).unwrap(), LockState::Held);
+    assert_eq!(two.probe(..last).unwrap(), LockState::Free);
+}
+
+#[test]
+fn a_lock_file_is_created_if_it_is_wanted_and_missing() {
+    let dir = directory();
+    let path = dir.path().join("lock");
+    let error = refused(FileLock::open(&path), ErrorKind::NotFound);
+    says(&error, &["cannot open for locking", path.to_str().unwrap()]);
+    refused(FileLock::open_read_only(&path), ErrorKind::NotFound);
+    let one = FileLock::open_or_create(&path).unwrap();
+    let two = FileLock::open_or_create(&path).unwrap();
+    let _held = one.lock(.., LockKind::Exclusive, Patience::Try).unwrap();
+    assert_eq!(two.probe(..).unwrap(), LockState::Held);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    refused(
+        FileLock::open_or_create(path.join("below")),
+        if cfg!(unix) { ErrorKind::Io } else { ErrorKind::NotFound },
+    );
+}
+
+#[test]
+fn a_killed_process_holds_nothing() {
+    if child::role().is_some() {
+        let lock = FileLock::open(std::env::var(FILE).unwrap()).unwrap();
+        let _held = lock.lock(3..9, LockKind::Exclusive, Patience::Try).unwrap();
+        child::point("held");
+        return;
+    }
+    let (_dir, path) = file_of(b"");
+    let lock = FileLock::open(&path).unwrap();
+    let rerun = Rerun::of(this_test!(), "holder").with_variable(FILE, &path);
+    let mut holder = rerun.spawn().unwrap();
+    holder.run_to("held", 1).unwrap();
+    assert_eq!(lock.probe(..).unwrap(), LockState::Held);
+    refused(lock.lock(8..9, LockKind::Shared, Patience::Try), ErrorKind::Busy);
+    holder.kill().unwrap();
+    assert_eq!(lock.probe(..).unwrap(), LockState::Free);
+    drop(lock.lock(.., LockKind::Exclusive, Patience::Try).unwrap());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_forked_child_keeps_the_locks_of_its_killed_parent() {
+    if child::role().is_some() {
+        let lock = FileLock::open(std::env::var(FILE).unwrap()).unwrap();
+        let _held = lock.lock(.., LockKind::Exclusive, Patience::Try).unwrap();
+        child::tell(&forked_sleeper().to_string());
+        child::point("held");
+        return;
+    }
+    let (_dir, path) = file_of(b"");
+    let lock = FileLock::open(&path).unwrap();
+    let rerun = Rerun::of(this_test!(), "holder").with_variable(FILE, &path);
+    let told = rerun.kill_at("held").unwrap();
+    assert_eq!(lock.probe(..).unwrap(), LockState::Held, "the fork shares the opening");
+    let sleeper = rustix::process::Pid::from_raw(told[0].parse().unwrap()).unwrap();
+    rustix::process::kill_process(sleeper, rustix::process::Signal::KILL).unwrap();
+    drop(lock.lock(.., LockKind::Exclusive, FOR_EVER).unwrap());
+}
+
+/// Forks a process that does nothing for half a minute, out of the reach of its parent's end.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no safe crate forks")]
+fn forked_sleeper() -> i32 {
+    // SAFETY: the child makes system calls only.
+    let pid = unsafe { libc::fork() };
+    if pid > 0 {
+        let sleeper = rustix::process::Pid::from_raw(pid).unwrap();
+        while rustix::process::getsid(Some(sleeper)).unwrap() != sleeper {
+            std::thread::yield_now();
+        }
+    }
+    if pid == 0 {
+        for standard in 0..3 {
+            // SAFETY: closes what the parent's parent listens to; nothing here uses it again.
+            unsafe { libc::close(standard) };
+        }
+        // SAFETY: leaves the group that is killed with the parent; no pointers.
+        unsafe { libc::setsid() };
+        // SAFETY: no pointers.
+        unsafe { libc::sleep(30) };
+        // SAFETY: ends the child without running the parent's destructors.
+        unsafe { libc::_exit(0) };
+    }
+    assert!(pid > 0);
+    pid
+}
