@@ -74,14 +74,17 @@ pub(crate) fn try_lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::R
     }
 }
 
-/// Takes a lock, waiting for it.
-pub(crate) fn lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::Result<()> {
-    let lock = request(range, kind_code(kind))?;
+/// Takes a lock, waiting for it. `None` where waiting is better done by trying again and again.
+pub(crate) fn lock(file: &File, range: &Range<u64>, kind: LockKind) -> Option<io::Result<()>> {
+    let lock = match request(range, kind_code(kind)) {
+        Ok(lock) => lock,
+        Err(error) => return Some(Err(error)),
+    };
     loop {
         // SAFETY: as above.
         match check(unsafe { libc::fcntl(raw(file), codes::SET_WAIT, &raw const lock) }) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+            result => return Some(result),
         }
     }
 }
@@ -94,8 +97,13 @@ pub(crate) fn unlock(file: &File, range: &Range<u64>) -> io::Result<()> {
 }
 
 /// Whether somebody else's lock stands in the way of an exclusive one. "Somebody else" is every
-/// other open file description, also of this process.
-pub(crate) fn is_locked_by_others(file: &File, range: &Range<u64>) -> io::Result<bool> {
+/// other open file description, also of this process; the kernel knows which locks are ours, so it
+/// need not be told what is held.
+pub(crate) fn is_locked_by_others(
+    file: &File,
+    range: &Range<u64>,
+    _held: &[(Range<u64>, LockKind)],
+) -> io::Result<bool> {
     let mut lock = request(range, code(libc::F_WRLCK))?;
     // SAFETY: as above; the kernel writes the conflicting lock into it.
     check(unsafe { libc::fcntl(raw(file), codes::GET, &raw mut lock) })?;
