@@ -25,10 +25,16 @@ cfg_select! {
     windows => {
         mod windows;
         mod windows_file;
+        mod windows_lock;
         mod windows_map;
+        mod windows_pagefile;
+        mod windows_reserve;
+        mod windows_section;
         pub(crate) use windows::*;
         pub(crate) use windows_file::*;
+        pub(crate) use windows_lock::*;
         pub(crate) use windows_map::*;
+        pub(crate) use windows_reserve::*;
     }
 }
 
@@ -42,6 +48,7 @@ pub(crate) enum Protection {
 
 /// What an open handle stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(windows, allow(dead_code, reason = "Windows calls sockets pipes, and disks files"))]
 pub(crate) enum FileKind {
     Regular,
     Directory,
