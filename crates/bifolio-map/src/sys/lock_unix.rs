@@ -11,10 +11,10 @@ use std::ops::Range;
 use super::LockKind;
 use super::unix::{check, raw};
 
-#[cfg(target_os = "linux")]
-use libc::flock64 as flock;
 #[cfg(not(target_os = "linux"))]
 use libc::flock;
+#[cfg(target_os = "linux")]
+use libc::flock64 as flock;
 
 /// Darwin's numbers for locks of an open file description (its `fcntl.h` has them since 10.15).
 #[cfg(target_vendor = "apple")]

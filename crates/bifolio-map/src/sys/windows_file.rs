@@ -14,11 +14,11 @@ use windows_sys::Wdk::Storage::FileSystem as native;
 use windows_sys::Win32::Foundation as codes;
 use windows_sys::Win32::Storage::FileSystem as files;
 use windows_sys::Win32::System::IO::{DeviceIoControl, IO_STATUS_BLOCK};
-use windows_sys::Win32::System::Ioctl::{FILE_ALLOCATED_RANGE_BUFFER, FSCTL_QUERY_ALLOCATED_RANGES};
-
-use super::windows::{
-    check, error_of, is_code, kind_of_type, past_locks, this_process, wide,
+use windows_sys::Win32::System::Ioctl::{
+    FILE_ALLOCATED_RANGE_BUFFER, FSCTL_QUERY_ALLOCATED_RANGES,
 };
+
+use super::windows::{check, error_of, is_code, kind_of_type, past_locks, this_process, wide};
 use super::windows_pagefile::PageFile;
 use super::{FileKind, Identity};
 use crate::section::{Access, Create, SectionKind};
@@ -160,7 +160,7 @@ pub(crate) fn truncate(object: &Object, len: u64) -> io::Result<()> {
     }
 }
 
-/// Gives `from..to` space on the device. Bytes that are there stay, and so does the length.
+/// Gives `from..to` space on the device. Bytes that are there stay.
 pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
     let file = match object {
         Object::File(file) => file,
@@ -242,11 +242,9 @@ pub(crate) fn holes(object: &Object, range: Range<u64>) -> io::Result<Vec<Range<
 
 /// The first allocated ranges in `range`, and whether there are more; `None` where the file system
 /// does not know.
-fn allocated_ranges(
-    file: &File,
-    range: Range<u64>,
-) -> io::Result<Option<(Vec<Range<u64>>, bool)>> {
-    let signed = |n: u64| i64::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+fn allocated_ranges(file: &File, range: Range<u64>) -> io::Result<Option<(Vec<Range<u64>>, bool)>> {
+    let signed =
+        |n: u64| i64::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     let asked = FILE_ALLOCATED_RANGE_BUFFER {
         FileOffset: signed(range.start)?,
         Length: signed(range.end - range.start)?,
@@ -430,9 +428,7 @@ pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let (from, to) = (wide(from)?, wide(to)?);
     // SAFETY: both names end with a zero.
-    check(unsafe {
-        files::MoveFileExW(from.as_ptr(), to.as_ptr(), files::MOVEFILE_WRITE_THROUGH)
-    })
+    check(unsafe { files::MoveFileExW(from.as_ptr(), to.as_ptr(), files::MOVEFILE_WRITE_THROUGH) })
 }
 
 fn raw(object: &Object) -> codes::HANDLE {
@@ -467,15 +463,7 @@ pub(crate) fn open_inherited(
     let (theirs, mut mine) = (ptr::without_provenance_mut(number), ptr::null_mut());
     // SAFETY: any number may be given; one that is no handle of this process is an error.
     check(unsafe {
-        codes::DuplicateHandle(
-            me,
-            theirs,
-            me,
-            &raw mut mine,
-            0,
-            0,
-            codes::DUPLICATE_SAME_ACCESS,
-        )
+        codes::DuplicateHandle(me, theirs, me, &raw mut mine, 0, 0, codes::DUPLICATE_SAME_ACCESS)
     })?;
     // SAFETY: the call made the handle, and nobody else has it.
     let handle = unsafe { OwnedHandle::from_raw_handle(mine) };

@@ -177,9 +177,8 @@ pub(crate) fn map_private(size: usize) -> io::Result<NonNull<u8>> {
 /// `base` must come from [`map_private`], and nothing may access it any more.
 pub(crate) unsafe fn unmap_private(base: NonNull<u8>, _size: usize) {
     // SAFETY: the caller's promise; size 0 means all of it.
-    let outcome = check(unsafe {
-        memory::VirtualFree(base.as_ptr().cast(), 0, memory::MEM_RELEASE)
-    });
+    let outcome =
+        check(unsafe { memory::VirtualFree(base.as_ptr().cast(), 0, memory::MEM_RELEASE) });
     debug_assert!(outcome.is_ok(), "VirtualFree of our own memory failed: {outcome:?}");
 }
 

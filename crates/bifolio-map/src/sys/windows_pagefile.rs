@@ -70,8 +70,7 @@ impl PageFile {
         let header = map_view(&section, Protection::ReadWrite, 0, page_size(), None)?;
         let (low, high) = (unique(), unique());
         let identity = u128::from(high) << 64 | u128::from(low);
-        let this =
-            Self { section, header, protection: Protection::ReadWrite, capacity, identity };
+        let this = Self { section, header, protection: Protection::ReadWrite, capacity, identity };
         if backing == Backing::Reserved {
             // SAFETY: the header's page was mapped above, for writing.
             unsafe { commit(header, page_size()) }?;
@@ -270,8 +269,7 @@ impl PageFile {
             let refreshed = unsafe { refresh(base, window.map_size, protection) };
             // SAFETY: the lead lies inside the view.
             let start = unsafe { base.add(window.lead) };
-            let outcome =
-                refreshed.map(|()| access(start.as_ptr(), window.map_size - window.lead));
+            let outcome = refreshed.map(|()| access(start.as_ptr(), window.map_size - window.lead));
             // SAFETY: nobody else knows the view, and the access is over.
             unsafe { unmap_view(base) };
             outcome?.map_err(|_| past_the_end())?;

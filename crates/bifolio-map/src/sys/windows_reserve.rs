@@ -343,10 +343,8 @@ impl Reservation {
         cuts.dedup();
         let map = |start: usize, end: usize| {
             let at = Some(self.address(start).addr().get());
-            map_file(file, protection, offset + start as u64, end - start, at).map(|_| Piece {
-                start,
-                size: (end - start).next_multiple_of(page_size()),
-            })
+            map_file(file, protection, offset + start as u64, end - start, at)
+                .map(|_| Piece { start, size: (end - start).next_multiple_of(page_size()) })
         };
         self.free_rest(pieces)?;
         if let Some(tail) = tail {

@@ -144,12 +144,7 @@ pub(super) unsafe fn unmap_view(base: NonNull<u8>) {
 pub(super) unsafe fn commit(base: NonNull<u8>, size: usize) -> io::Result<()> {
     // SAFETY: the caller's promise; committing changes no bytes that are there.
     let found = unsafe {
-        memory::VirtualAlloc(
-            base.as_ptr().cast(),
-            size,
-            memory::MEM_COMMIT,
-            memory::PAGE_READWRITE,
-        )
+        memory::VirtualAlloc(base.as_ptr().cast(), size, memory::MEM_COMMIT, memory::PAGE_READWRITE)
     };
     if found.is_null() { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -166,9 +161,7 @@ pub(super) unsafe fn refresh(
 ) -> io::Result<()> {
     let (word, mut before) = (page_word(protection), 0);
     // SAFETY: the protection is the one that the view has; `before` is a number.
-    check(unsafe {
-        memory::VirtualProtect(base.as_ptr().cast(), size, word, &raw mut before)
-    })
+    check(unsafe { memory::VirtualProtect(base.as_ptr().cast(), size, word, &raw mut before) })
 }
 
 /// The error for bytes that a file no longer has.
