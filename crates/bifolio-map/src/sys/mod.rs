@@ -60,10 +60,19 @@ pub(crate) enum FileKind {
 }
 
 /// What tells one file from every other one on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity {
+    /// 0 if the system does not say.
     pub(crate) volume: u64,
     pub(crate) file: u128,
+}
+
+impl PartialEq for Identity {
+    /// A volume that is not known (Wine forgets that of a file that was renamed) is no difference.
+    fn eq(&self, other: &Self) -> bool {
+        let volumes = self.volume == other.volume || self.volume == 0 || other.volume == 0;
+        self.file == other.file && volumes
+    }
 }
 
 /// How a file lock is taken.

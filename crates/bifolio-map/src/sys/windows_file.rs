@@ -19,6 +19,7 @@ use windows_sys::Win32::System::Ioctl::{
 };
 
 use super::windows::{check, error_of, is_code, kind_of_type, past_locks, this_process, wide};
+use super::windows_map::{write_by_views, zero_by_views};
 use super::windows_pagefile::PageFile;
 use super::{FileKind, Identity};
 use crate::section::{Access, Create, SectionKind};
@@ -168,7 +169,7 @@ pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
     };
     let end = file.metadata()?.len();
     for hole in holes(object, from..end.min(to))? {
-        write_zeros(file, hole)?;
+        zero_by_views(file, hole)?;
     }
     if to <= end {
         return Ok(());
@@ -194,23 +195,11 @@ pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
                 || is_code(&error, codes::ERROR_CALL_NOT_IMPLEMENTED)
                 || is_code(&error, codes::ERROR_INVALID_PARAMETER) =>
         {
-            write_zeros(file, from.max(end)..to)
+            file.set_len(to)?;
+            zero_by_views(file, from.max(end)..to)
         }
         result => result,
     }
-}
-
-fn write_zeros(file: &File, range: Range<u64>) -> io::Result<()> {
-    let zeros = vec![0; 1 << 20];
-    let mut at = range.start;
-    while at < range.end {
-        let size = zeros.len().min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
-        match file.seek_write(&zeros[..size], at)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => at += written as u64,
-        }
-    }
-    Ok(())
 }
 
 /// The parts of `range` that have no space behind them, in order. File systems that cannot tell
@@ -379,6 +368,7 @@ pub(crate) fn path_of(file: &File) -> Option<PathBuf> {
     Some(short.unwrap_or(path))
 }
 
+/// Reads by a call, which moves the cursor: for files that we opened ourselves.
 pub(crate) fn read_at(object: &Object, offset: u64, out: &mut [u8]) -> io::Result<usize> {
     match object {
         Object::File(file) => match file.seek_read(out, offset) {
@@ -389,21 +379,26 @@ pub(crate) fn read_at(object: &Object, offset: u64, out: &mut [u8]) -> io::Resul
     }
 }
 
+/// Writes bytes inside the length, on any handle: by views, which leave its cursor alone.
 pub(crate) fn write_at(object: &Object, offset: u64, bytes: &[u8]) -> io::Result<usize> {
     match object {
-        Object::File(file) => file.seek_write(bytes, offset),
+        Object::File(file) => write_by_views(file, offset, bytes).map(|()| bytes.len()),
         Object::PageFile(memory) => memory.write_at(offset, bytes),
     }
 }
 
-/// Writes the first part that is not empty: Windows gathers whole pages of uncached files only.
+/// Writes the first part that is not empty, also past the end, by a call that moves the cursor: for
+/// files that we opened ourselves. (Windows gathers only whole pages of uncached files.)
 pub(crate) fn write_vectored_at(
     object: &Object,
     offset: u64,
     parts: &[IoSlice<'_>],
 ) -> io::Result<usize> {
-    let first = parts.iter().find(|part| !part.is_empty());
-    first.map_or(Ok(0), |part| write_at(object, offset, part))
+    let Some(first) = parts.iter().find(|part| !part.is_empty()) else { return Ok(0) };
+    match object {
+        Object::File(file) => file.seek_write(first, offset),
+        Object::PageFile(memory) => memory.write_at(offset, first),
+    }
 }
 
 /// Makes what reached the file durable. It is the one level that Windows has for a file.

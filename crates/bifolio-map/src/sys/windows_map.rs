@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard};
 
@@ -18,9 +19,10 @@ use windows_sys::Win32::System::ProcessStatus as process;
 
 use super::windows::{check, is_code, past_locks, this_process};
 use super::windows_file::{flush_file, identity_of_file};
-use super::windows_section::{map_view, of_file, past_the_end, region_at, unmap_view};
+use super::windows_section::{by_views, map_view, of_file, past_the_end, region_at, unmap_view};
 use super::{Identity, Object, Protection};
 use crate::Flush;
+use crate::fault::guard::{self, Fault};
 use crate::view::Advice;
 
 /// A writable view of a file.
@@ -76,6 +78,51 @@ pub(super) fn map_file(
         return Err(error);
     }
     Ok(base)
+}
+
+/// Copies bytes into a file by views, all inside its length. Unlike a call on the handle this
+/// leaves the cursor alone, which the handle's duplicates share. Unmapping hands the changed pages
+/// to the file, so no account is kept of these views.
+pub(super) fn write_by_views(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut done = 0;
+    access_by_views(file, offset, bytes.len() as u64, |at, size| {
+        let part = &bytes[done..done + size];
+        done += size;
+        // SAFETY: the bytes are mapped for writing during the call.
+        unsafe { guard::copy_in(at, part) }
+    })
+}
+
+/// Sets bytes of a file to zero by views, as above: so they have space behind them.
+pub(super) fn zero_by_views(file: &File, range: Range<u64>) -> io::Result<()> {
+    access_by_views(file, range.start, range.end - range.start, |at, size| {
+        // SAFETY: the bytes are mapped for writing during the call.
+        unsafe { guard::fill(at, 0, size) }
+    })
+}
+
+fn access_by_views(
+    file: &File,
+    offset: u64,
+    size: u64,
+    access: impl FnMut(*mut u8, usize) -> Result<(), Fault>,
+) -> io::Result<()> {
+    let protection = Protection::ReadWrite;
+    if size == 0 {
+        return Ok(());
+    }
+    let section = of_file(file, protection)?;
+    let map = |at, size| map_view(&section, protection, at, size, None);
+    by_views(offset, size, map, access).map_err(|error| {
+        // A page inside the file that cannot be written is one that found no space.
+        let end = offset.saturating_add(size);
+        match file.metadata() {
+            Ok(now) if now.len() >= end && error.kind() == io::ErrorKind::UnexpectedEof => {
+                io::ErrorKind::StorageFull.into()
+            }
+            _ => error,
+        }
+    })
 }
 
 /// Keeps account of a view that was mapped from a file.

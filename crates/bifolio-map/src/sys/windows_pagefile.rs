@@ -5,11 +5,12 @@
 //! the section holds starts behind it:
 //!
 //! ```text
-//! 0              8          16       24            40               64 KiB        64 KiB + capacity
-//! | magic: u64 | capacity | length | identity: u128 | nothing ...  | bytes ...                   |
+//! 0            8          16       24               40        48            64 KiB
+//! | magic: u64 | capacity | length | identity: u128 | backing | nothing ... | bytes, up to the capacity
 //! ```
 //!
-//! All words are of the machine's byte order: no other machine maps it. Bytes between the length
+//! Where the capacity is larger than the length, one more granule lies behind it (see
+//! [`PageFile::commit_to`]). All words are of the machine's byte order: no other machine maps it. Bytes between the length
 //! and the capacity are reserved, and committed when the length passes them; Windows has no way to
 //! give them back, so a section that shrinks keeps its memory and gets zeros.
 #![expect(unsafe_code, reason = "maps sections and copies through their views")]
@@ -22,20 +23,17 @@ use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr::NonNull;
 
 use super::windows_section::{
-    Backing, commit, map_view, of_page_file, past_the_end, refresh, too_large, unmap_view,
+    Backing, by_views, commit, map_view, of_page_file, past_the_end, refresh, too_large, unmap_view,
 };
 use super::{Identity, Protection, granularity, page_size};
 use crate::fault::guard::{self, Word};
-use crate::range::Window;
 use crate::section::Access;
 
 const MAGIC: u64 = u64::from_ne_bytes(*b"bifolio1");
 const CAPACITY: usize = 8;
 const LENGTH: usize = 16;
 const IDENTITY: usize = 24;
-
-/// Bytes that are copied or zeroed by one temporary view.
-const PIECE: u64 = 1 << 20;
+const BACKING: usize = 40;
 
 /// A page-file section.
 #[derive(Debug)]
@@ -44,6 +42,7 @@ pub(crate) struct PageFile {
     /// The first page, mapped for as long as this lives.
     header: NonNull<u8>,
     protection: Protection,
+    backing: Backing,
     capacity: u64,
     identity: u128,
 }
@@ -63,14 +62,19 @@ impl Drop for PageFile {
 impl PageFile {
     /// Makes a section of `len` bytes that can grow to `capacity`.
     pub(super) fn create(len: u64, capacity: u64) -> io::Result<Self> {
-        let size = capacity.checked_add(granularity()).ok_or_else(too_large)?;
+        let (backing, ours) = if capacity == len {
+            (Backing::Committed, granularity())
+        } else {
+            (Backing::Reserved, 2 * granularity())
+        };
+        let size = capacity.checked_add(ours).ok_or_else(too_large)?;
         i64::try_from(size).map_err(|_| too_large())?;
-        let backing = if capacity == len { Backing::Committed } else { Backing::Reserved };
         let section = of_page_file(size, backing)?;
         let header = map_view(&section, Protection::ReadWrite, 0, page_size(), None)?;
         let (low, high) = (unique(), unique());
         let identity = u128::from(high) << 64 | u128::from(low);
-        let this = Self { section, header, protection: Protection::ReadWrite, capacity, identity };
+        let protection = Protection::ReadWrite;
+        let this = Self { section, header, protection, backing, capacity, identity };
         if backing == Backing::Reserved {
             // SAFETY: the header's page was mapped above, for writing.
             unsafe { commit(header, page_size()) }?;
@@ -80,6 +84,7 @@ impl PageFile {
         this.store(LENGTH, len)?;
         this.store(IDENTITY, low)?;
         this.store(IDENTITY + 8, high)?;
+        this.store(BACKING, u64::from(backing == Backing::Reserved))?;
         // Last: without it the section is nobody's.
         this.store(0, MAGIC)?;
         Ok(this)
@@ -92,12 +97,16 @@ impl PageFile {
             Access::ReadWrite => Protection::ReadWrite,
         };
         let header = map_view(&section, protection, 0, page_size(), None)?;
-        let mut this = Self { section, header, protection, capacity: 0, identity: 0 };
+        let backing = Backing::Reserved;
+        let mut this = Self { section, header, protection, backing, capacity: 0, identity: 0 };
         // SAFETY: the view was mapped above with this protection. It fails where the section has
         // no memory behind its first page, and then it is none of ours.
         unsafe { refresh(header, page_size(), protection) }?;
         if this.load(0)? != MAGIC {
             return Err(io::ErrorKind::InvalidData.into());
+        }
+        if this.load(BACKING)? == 0 {
+            this.backing = Backing::Committed;
         }
         this.capacity = this.load(CAPACITY)?;
         this.identity =
@@ -145,7 +154,8 @@ impl PageFile {
         self.section.as_raw_handle()
     }
 
-    /// Puts memory behind the first `len` bytes, or says that there is none.
+    /// Puts memory behind the first `len` bytes, or says that there is none. The view for it is a
+    /// page longer, since Wine forgets a commitment that reaches the end of its view.
     pub(super) fn commit_to(&self, len: u64) -> io::Result<()> {
         if len > self.capacity {
             return Err(io::Error::new(
@@ -157,12 +167,12 @@ impl PageFile {
                 ),
             ));
         }
-        if len == 0 {
+        if len == 0 || self.backing == Backing::Committed {
             return Ok(());
         }
         let size = usize::try_from(len).map_err(|_| too_large())?;
-        let base = self.view(Protection::ReadWrite, 0, size, None)?;
-        // SAFETY: the view was mapped above, for writing.
+        let base = self.view(Protection::ReadWrite, 0, size + page_size(), None)?;
+        // SAFETY: the view was mapped above, for writing, and is longer.
         let outcome = unsafe { commit(base, size) };
         // SAFETY: nobody else knows the view.
         unsafe { unmap_view(base) };
@@ -208,14 +218,7 @@ impl PageFile {
         if offset.checked_add(size as u64).is_none_or(|end| end > self.len().unwrap_or(0)) {
             return Err(past_the_end());
         }
-        let base = self.view(protection, offset, size, at)?;
-        // SAFETY: the view was mapped above with this protection; all of it has memory.
-        if let Err(error) = unsafe { refresh(base, size, protection) } {
-            // SAFETY: nobody else knows the view.
-            unsafe { unmap_view(base) };
-            return Err(error);
-        }
-        Ok(base)
+        self.map_piece(protection, offset, size, at)
     }
 
     /// Copies bytes out, up to the length; how many.
@@ -258,24 +261,27 @@ impl PageFile {
         offset: u64,
         size: u64,
         protection: Protection,
-        mut access: impl FnMut(*mut u8, usize) -> Result<(), guard::Fault>,
+        access: impl FnMut(*mut u8, usize) -> Result<(), guard::Fault>,
     ) -> io::Result<()> {
-        let (mut at, end) = (offset, offset + size);
-        while at < end {
-            let piece = (end - at).min(PIECE);
-            let window = Window::covering(at, piece, granularity()).ok_or_else(too_large)?;
-            let base = self.view(protection, window.map_offset, window.map_size, None)?;
-            // SAFETY: the view was mapped above with this protection.
-            let refreshed = unsafe { refresh(base, window.map_size, protection) };
-            // SAFETY: the lead lies inside the view.
-            let start = unsafe { base.add(window.lead) };
-            let outcome = refreshed.map(|()| access(start.as_ptr(), window.map_size - window.lead));
-            // SAFETY: nobody else knows the view, and the access is over.
+        by_views(offset, size, |at, size| self.map_piece(protection, at, size, None), access)
+    }
+
+    /// Maps a piece whose bytes have memory, whatever the length is at this moment.
+    fn map_piece(
+        &self,
+        protection: Protection,
+        offset: u64,
+        size: usize,
+        at: Option<usize>,
+    ) -> io::Result<NonNull<u8>> {
+        let base = self.view(protection, offset, size, at)?;
+        // SAFETY: the view was mapped above with this protection; all of it has memory.
+        if let Err(error) = unsafe { refresh(base, size, protection) } {
+            // SAFETY: nobody else knows the view.
             unsafe { unmap_view(base) };
-            outcome?.map_err(|_| past_the_end())?;
-            at += piece;
+            return Err(error);
         }
-        Ok(())
+        Ok(base)
     }
 }
 

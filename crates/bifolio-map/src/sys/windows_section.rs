@@ -10,7 +10,9 @@ use windows_sys::Win32::Foundation::{ERROR_INVALID_ADDRESS, HANDLE, INVALID_HAND
 use windows_sys::Win32::System::Memory as memory;
 
 use super::windows::{check, error_of, halves, is_code};
-use super::{Protection, page_size};
+use super::{Protection, granularity, page_size};
+use crate::fault::guard::Fault;
+use crate::range::Window;
 
 /// The word for a protection where pages are meant.
 pub(super) fn page_word(protection: Protection) -> u32 {
@@ -162,6 +164,33 @@ pub(super) unsafe fn refresh(
     let (word, mut before) = (page_word(protection), 0);
     // SAFETY: the protection is the one that the view has; `before` is a number.
     check(unsafe { memory::VirtualProtect(base.as_ptr().cast(), size, word, &raw mut before) })
+}
+
+/// Calls `access` with the addresses of a range of a section, piece by piece. `map` maps a piece at
+/// a multiple of the granularity, for the moment.
+pub(super) fn by_views(
+    offset: u64,
+    size: u64,
+    map: impl Fn(u64, usize) -> io::Result<NonNull<u8>>,
+    mut access: impl FnMut(*mut u8, usize) -> Result<(), Fault>,
+) -> io::Result<()> {
+    const PIECE: u64 = 1 << 20;
+    crate::fault::install()?;
+    let end = offset.checked_add(size).ok_or_else(too_large)?;
+    let mut at = offset;
+    while at < end {
+        let piece = (end - at).min(PIECE);
+        let window = Window::covering(at, piece, granularity()).ok_or_else(too_large)?;
+        let base = map(window.map_offset, window.map_size)?;
+        // SAFETY: the lead lies inside the view.
+        let start = unsafe { base.add(window.lead) };
+        let outcome = access(start.as_ptr(), window.map_size - window.lead);
+        // SAFETY: nobody else knows the view, and the access is over.
+        unsafe { unmap_view(base) };
+        outcome.map_err(|_| past_the_end())?;
+        at += piece;
+    }
+    Ok(())
 }
 
 /// The error for bytes that a file no longer has.
