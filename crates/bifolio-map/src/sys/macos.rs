@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::mm::MapFlags;
 
 use super::unix::{check, map_over, raw};
-use super::{Object, Protection, Settled, Waited};
+use super::{Object, Protection, Waited};
 use crate::Flush;
 use crate::fault::guard::Word;
 use crate::view::Advice;
@@ -303,6 +303,9 @@ pub(crate) fn reserve(
     Ok(Reservation { base, size: capacity, mapped: std::sync::Mutex::new(0) })
 }
 
+/// Growing leaves alone what is mapped.
+pub(crate) const GROWTH_MAY_MAP_ANEW: bool = false;
+
 /// Addresses that a growing view owns.
 #[derive(Debug)]
 pub(crate) struct Reservation {
@@ -340,10 +343,10 @@ impl Reservation {
         Ok(())
     }
 
-    /// Waits until no extension is in progress. None ever unmaps anything here.
-    #[expect(clippy::unused_self, reason = "Windows may unmap for a moment to extend")]
-    pub(crate) fn settle(&self) -> Settled {
-        Settled::FaultIsReal
+    /// Accesses memory while nothing of it is mapped anew, which nothing ever is here.
+    #[expect(clippy::unused_self, reason = "Windows may have to wait")]
+    pub(crate) fn while_it_stands<T>(&self, access: impl FnOnce() -> T) -> T {
+        access()
     }
 
     /// Ends the mapping.

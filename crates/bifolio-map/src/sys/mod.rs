@@ -90,12 +90,3 @@ pub(crate) enum Waited {
     TimedOut,
     Fault,
 }
-
-/// What a fault in a growing view means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    FaultIsReal,
-    /// The map was being extended at that moment, and is whole again.
-    #[cfg_attr(not(windows), allow(dead_code, reason = "only Windows unmaps to extend"))]
-    TryAgain,
-}

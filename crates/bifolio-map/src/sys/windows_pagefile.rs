@@ -35,6 +35,12 @@ const LENGTH: usize = 16;
 const IDENTITY: usize = 24;
 const BACKING: usize = 40;
 
+/// Bytes that are mapped for the header's page: one page more, for the reason in
+/// [`PageFile::commit_to`].
+fn header_view() -> usize {
+    2 * page_size()
+}
+
 /// A page-file section.
 #[derive(Debug)]
 pub(crate) struct PageFile {
@@ -70,7 +76,7 @@ impl PageFile {
         let size = capacity.checked_add(ours).ok_or_else(too_large)?;
         i64::try_from(size).map_err(|_| too_large())?;
         let section = of_page_file(size, backing)?;
-        let header = map_view(&section, Protection::ReadWrite, 0, page_size(), None)?;
+        let header = map_view(&section, Protection::ReadWrite, 0, header_view(), None)?;
         let (low, high) = (unique(), unique());
         let identity = u128::from(high) << 64 | u128::from(low);
         let protection = Protection::ReadWrite;
@@ -96,7 +102,7 @@ impl PageFile {
             Access::Read => Protection::Read,
             Access::ReadWrite => Protection::ReadWrite,
         };
-        let header = map_view(&section, protection, 0, page_size(), None)?;
+        let header = map_view(&section, protection, 0, header_view(), None)?;
         let backing = Backing::Reserved;
         let mut this = Self { section, header, protection, backing, capacity: 0, identity: 0 };
         // SAFETY: the view was mapped above with this protection. It fails where the section has

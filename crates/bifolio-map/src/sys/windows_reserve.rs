@@ -7,11 +7,11 @@
 //! | a file | a *placeholder* of the whole capacity; growing replaces its front by a view. Nothing that is mapped is ever unmapped |
 //! | a file where the system has no placeholders (before Windows 10 1803; Wine 8) | reserved addresses, of which the front is freed and mapped. Views start at multiples of 64 KiB there, so if the file ends between two, its last granule has to be unmapped for a moment and mapped again, longer |
 //!
-//! An access that faults in that moment waits for its end and is done again ([`Reservation::settle`]).
-//! The moment has a danger that no caller can avert: another thread may be given the freed
-//! addresses. It is small, since reservations lie at the top of the address space where the system
-//! does not look first; should it happen and should the granule be lost, the process ends, because
-//! going on would mean to read and write somebody else's memory.
+//! In that moment nobody may access the granule: another thread could be given its addresses, and
+//! Wine shows zeros there. So with reserved addresses, and only with them, accesses hold a lock
+//! ([`Reservation::while_it_stands`]). Should somebody else really get the addresses, the process
+//! ends, because views still point there. The danger is small: reservations lie at the top of the
+//! address space, where the system does not look first.
 #![expect(unsafe_code, reason = "system calls on raw addresses")]
 
 use std::ffi::c_void;
@@ -28,7 +28,7 @@ use windows_sys::Win32::System::Memory as memory;
 use super::windows::{check, this_process};
 use super::windows_map::{map_file, note_written, unmap};
 use super::windows_section::{commit, of_file, page_word, refresh, too_large};
-use super::{Object, Protection, Settled, granularity, page_size};
+use super::{Object, Protection, granularity, page_size};
 
 /// Merges placeholders into one (winnt.h; the bindings lack it).
 const MEM_COALESCE_PLACEHOLDERS: u32 = 1;
@@ -37,6 +37,9 @@ const MEM_PRESERVE_PLACEHOLDER: u32 = 2;
 
 /// Picks the highest free addresses (winnt.h; the bindings lack it).
 const MEM_TOP_DOWN: u32 = 0x10_0000;
+
+/// Growing may unmap for a moment what is mapped.
+pub(crate) const GROWTH_MAY_MAP_ANEW: bool = true;
 
 /// Addresses that a growing view owns.
 #[derive(Debug)]
@@ -235,16 +238,14 @@ impl Reservation {
         }
     }
 
-    /// Waits until no extension is in progress, and says whether one could have been the reason
-    /// for a fault.
-    pub(crate) fn settle(&self) -> Settled {
+    /// Accesses memory while nothing of it is mapped anew.
+    #[inline]
+    pub(crate) fn while_it_stands<T>(&self, access: impl FnOnce() -> T) -> T {
         match &self.how {
-            How::Whole { .. } | How::Placeholders { .. } => Settled::FaultIsReal,
-            // One may have begun and ended since the fault, so the access is always tried again; a
-            // fault that is real comes back, and the caller tries once only.
+            How::Whole { .. } | How::Placeholders { .. } => access(),
             How::Pieces(pieces) => {
-                drop(pieces.read());
-                Settled::TryAgain
+                let _standing = pieces.read().unwrap_or_else(PoisonError::into_inner);
+                access()
             }
         }
     }
@@ -349,8 +350,7 @@ impl Reservation {
         self.free_rest(pieces)?;
         if let Some(tail) = tail {
             pieces.views.pop();
-            // SAFETY: the view is ours. Accesses that fault meanwhile wait for the lock that the
-            // caller holds.
+            // SAFETY: the view is ours, and nobody accesses it: the caller holds the lock.
             unsafe { unmap(self.address(tail.start), tail.size) };
             match map(cuts[0], cuts[1]) {
                 Ok(piece) => pieces.views.push(piece),

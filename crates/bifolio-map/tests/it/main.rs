@@ -22,3 +22,5 @@ mod special;
 mod streams;
 mod table;
 mod views;
+#[cfg(windows)]
+mod windows;
