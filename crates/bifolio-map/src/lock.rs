@@ -6,12 +6,14 @@
 //! A forked child shares the holder's opening, and so keeps its locks alive.
 //!
 //! They are advisory on Unix: who does not ask is not kept out. On Windows a locked range cannot
-//! be read or written through other handles, but it can through maps.
+//! be read or written through other handles, but it can through maps; and there a `FileLock` that
+//! locks a range twice, once alone, stands in its own way.
 
 use std::fs::File;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -65,6 +67,9 @@ pub enum LockState {
 pub struct FileLock {
     file: File,
     path: PathBuf,
+    /// What the guards of this opening hold. Windows does not tell one's own locks from others';
+    /// taken while locking and probing, so that no lock is without its entry.
+    held: Mutex<Vec<(Range<u64>, sys::LockKind)>>,
 }
 
 /// A held lock; dropping it lets go.
@@ -73,6 +78,7 @@ pub struct FileLock {
 pub struct LockGuard<'lock> {
     lock: &'lock FileLock,
     range: Range<u64>,
+    kind: sys::LockKind,
 }
 
 impl FileLock {
@@ -103,7 +109,7 @@ impl FileLock {
     fn with(path: &Path, access: Access, create: Create) -> Result<Self> {
         let file = sys::open(path, access, create, 0o600)
             .map_err(|error| Error::os("open for locking", error).at_path(path))?;
-        Ok(Self { file, path: path.to_path_buf() })
+        Ok(Self { file, path: path.to_path_buf(), held: Mutex::default() })
     }
 
     /// Locks a range of bytes.
@@ -124,12 +130,26 @@ impl FileLock {
             LockKind::Exclusive => sys::LockKind::Exclusive,
         };
         let outcome = match patience {
-            Patience::Forever => sys::lock(&self.file, &range, how),
-            Patience::Try => sys::try_lock(&self.file, &range, how),
+            Patience::Try => self.try_lock(&range, how),
             Patience::For(time) => return self.lock_within(range, how, time),
+            Patience::Forever => match sys::lock(&self.file, &range, how) {
+                Some(outcome) => outcome.map(|()| self.held().push((range.clone(), how))),
+                None => return self.lock_within(range, how, Duration::MAX),
+            },
         };
         outcome.map_err(|error| self.fail(DOING, error, &range))?;
-        Ok(LockGuard { lock: self, range })
+        Ok(LockGuard { lock: self, range, kind: how })
+    }
+
+    fn try_lock(&self, range: &Range<u64>, how: sys::LockKind) -> io::Result<()> {
+        let mut held = self.held();
+        sys::try_lock(&self.file, range, how)?;
+        held.push((range.clone(), how));
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<(Range<u64>, sys::LockKind)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No system waits for a file lock with a time limit: try, and sleep a little longer each time.
@@ -142,8 +162,8 @@ impl FileLock {
         let started = Instant::now();
         let mut pause = Duration::from_micros(50);
         loop {
-            match sys::try_lock(&self.file, &range, how) {
-                Ok(()) => return Ok(LockGuard { lock: self, range }),
+            match self.try_lock(&range, how) {
+                Ok(()) => return Ok(LockGuard { lock: self, range, kind: how }),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(self.fail("lock", error, &range)),
             }
@@ -162,11 +182,15 @@ impl FileLock {
     /// Whether somebody else holds a lock in the range: another process, or another opening in
     /// this one. What this `FileLock` holds itself does not count.
     ///
+    /// Windows cannot be asked: there the free parts of the range are locked for a moment, in
+    /// which others who try find them busy.
+    ///
     /// # Errors
-    /// What the system says.
+    /// `NotSupported` on Windows for a range that this `FileLock` holds shared, since others who
+    /// share it cannot be told from it; otherwise what the system says.
     pub fn probe(&self, range: impl RangeBounds<u64>) -> Result<LockState> {
         let range = self.resolve(range)?;
-        let held = sys::is_locked_by_others(&self.file, &range)
+        let held = sys::is_locked_by_others(&self.file, &range, &self.held())
             .map_err(|error| self.fail("probe the lock of", error, &range))?;
         Ok(if held { LockState::Held } else { LockState::Free })
     }
@@ -197,7 +221,12 @@ impl FileLock {
 
 impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
+        let mut held = self.lock.held();
         // Unlocking a range of an open file does not fail; closing the file unlocks in any case.
         let _ = sys::unlock(&self.lock.file, &self.range);
+        let mine = |(range, kind): &(Range<u64>, _)| *range == self.range && *kind == self.kind;
+        if let Some(index) = held.iter().position(mine) {
+            held.swap_remove(index);
+        }
     }
 }

@@ -270,27 +270,17 @@ impl Span {
         Ok(at)
     }
 
-    /// Does a guarded access; after a fault once more if the memory was only being extended.
+    /// Does a guarded access.
     #[inline]
-    fn guarded<T>(&self, access: impl Fn() -> Result<T, Fault>) -> Result<T, Stop> {
-        match access() {
-            Ok(value) => Ok(value),
-            Err(fault) => self.after_fault(fault, access),
-        }
-    }
-
-    #[cold]
-    fn after_fault<T>(
-        &self,
-        fault: Fault,
-        access: impl Fn() -> Result<T, Fault>,
-    ) -> Result<T, Stop> {
-        if let Kind::Reserved(reservation) = &self.memory.kind
-            && reservation.settle() == sys::Settled::TryAgain
-        {
-            return access().map_err(|fault| Stop::Fault(fault.done));
-        }
-        Err(Stop::Fault(fault.done))
+    fn guarded<T>(&self, access: impl FnOnce() -> Result<T, Fault>) -> Result<T, Stop> {
+        let outcome = match &self.memory.kind {
+            // Decided by a constant: elsewhere nothing that is mapped ever moves aside.
+            Kind::Reserved(reservation) if sys::GROWTH_MAY_MAP_ANEW => {
+                reservation.while_it_stands(access)
+            }
+            _ => access(),
+        };
+        outcome.map_err(|fault| Stop::Fault(fault.done))
     }
 
     /// Copies bytes out.
@@ -462,7 +452,8 @@ impl Span {
         let at = self.at_word::<u32>(offset)?;
         // SAFETY: aligned, and mapped for as long as the span lives.
         match unsafe { sys::wait(at, expected, timeout) } {
-            sys::Waited::Fault => Err(Stop::Fault(0)),
+            // A page that is there after all was only being mapped anew.
+            sys::Waited::Fault => self.load::<u32>(offset).map(|_| sys::Waited::Woken),
             outcome => Ok(outcome),
         }
     }

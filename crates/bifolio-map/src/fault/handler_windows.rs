@@ -51,9 +51,13 @@ pub(super) fn take_over() -> Result<()> {
 
 /// The handler.
 unsafe extern "system" fn on_exception(pointers: *mut EXCEPTION_POINTERS) -> i32 {
-    // SAFETY: Windows hands over valid pointers, ours until we return.
-    let (record, context) =
-        unsafe { (&*(*pointers).ExceptionRecord, &mut *(*pointers).ContextRecord) };
+    // SAFETY: Windows hands over a valid pair of pointers, ours until we return.
+    let EXCEPTION_POINTERS { ExceptionRecord: record, ContextRecord: context } =
+        unsafe { pointers.read() };
+    // SAFETY: both are valid, ours alone until we return, and do not overlap.
+    let record = unsafe { &*record };
+    // SAFETY: as above.
+    let context = unsafe { &mut *context };
     let code = record.ExceptionCode;
     if (code != EXCEPTION_IN_PAGE_ERROR && code != EXCEPTION_ACCESS_VIOLATION)
         || record.NumberParameters < 2

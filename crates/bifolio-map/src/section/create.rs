@@ -200,7 +200,8 @@ pub(crate) fn create_complete(
         sys::publish_unnamed(&file, path)?;
         return Ok(file);
     }
-    let (file, temporary) = create_aside(path, permissions)?;
+    let (file, temporary) =
+        create_aside(path, |aside| sys::open(aside, Access::ReadWrite, Create::New, permissions))?;
     let outcome = prepare(&file).and_then(|()| sys::rename_new(&temporary, path));
     if let Err(error) = outcome {
         drop(file);
@@ -212,25 +213,28 @@ pub(crate) fn create_complete(
 }
 
 /// A new file beside `path`, under a name that nobody else uses.
-fn create_aside(path: &Path, permissions: u32) -> io::Result<(File, std::path::PathBuf)> {
+fn create_aside(
+    path: &Path,
+    create_new: impl Fn(&Path) -> io::Result<File>,
+) -> io::Result<(File, std::path::PathBuf)> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     loop {
         let (id, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let aside = path.with_file_name(format!(".{name}.{id}.{count}.new"));
-        match sys::open(&aside, Access::ReadWrite, Create::New, permissions) {
+        match create_new(&aside) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             result => return Ok((result?, aside)),
         }
     }
 }
 
-/// A file without a name.
+/// A file that is gone with its last user: without a name from the start, or under one that goes
+/// by itself.
 fn unnamed(dir: &Path, permissions: u32) -> io::Result<File> {
     if let Some(result) = sys::create_unnamed(dir, permissions) {
         return result;
     }
-    let (file, name) = create_aside(&dir.join("bifolio"), permissions)?;
-    sys::remove_while_open(&name)?;
-    Ok(file)
+    let vanishing = |path: &Path| sys::create_vanishing(path, permissions);
+    create_aside(&dir.join("bifolio"), vanishing).map(|(file, _)| file)
 }

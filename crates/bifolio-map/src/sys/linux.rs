@@ -12,7 +12,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags, RenameFlags, SealFlags};
 use rustix::mm::MapFlags;
 
 use super::unix::{check, raw};
-use super::{Object, Protection, Settled, Waited};
+use super::{Object, Protection, Waited};
 use crate::Flush;
 use crate::view::Advice;
 
@@ -272,6 +272,9 @@ pub(crate) fn reserve(
     Ok(Reservation { base, size: capacity })
 }
 
+/// Growing leaves alone what is mapped.
+pub(crate) const GROWTH_MAY_MAP_ANEW: bool = false;
+
 /// Addresses that a growing view owns.
 #[derive(Debug)]
 pub(crate) struct Reservation {
@@ -297,10 +300,10 @@ impl Reservation {
         Ok(())
     }
 
-    /// Waits until no extension is in progress. None ever is here.
-    #[expect(clippy::unused_self, reason = "other platforms unmap for a moment to extend")]
-    pub(crate) fn settle(&self) -> Settled {
-        Settled::FaultIsReal
+    /// Accesses memory while nothing of it is mapped anew, which nothing ever is here.
+    #[expect(clippy::unused_self, reason = "Windows may have to wait")]
+    pub(crate) fn while_it_stands<T>(&self, access: impl FnOnce() -> T) -> T {
+        access()
     }
 
     /// Ends the mapping.

@@ -11,10 +11,10 @@ use std::ops::Range;
 use super::LockKind;
 use super::unix::{check, raw};
 
-#[cfg(target_os = "linux")]
-use libc::flock64 as flock;
 #[cfg(not(target_os = "linux"))]
 use libc::flock;
+#[cfg(target_os = "linux")]
+use libc::flock64 as flock;
 
 /// Darwin's numbers for locks of an open file description (its `fcntl.h` has them since 10.15).
 #[cfg(target_vendor = "apple")]
@@ -84,13 +84,16 @@ pub(crate) fn try_lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::R
     }
 }
 
-/// Takes a lock, waiting for it.
-pub(crate) fn lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::Result<()> {
-    let mut lock = request(range, kind_code(kind))?;
+/// Takes a lock, waiting for it. `None` where waiting is better done by trying again and again.
+pub(crate) fn lock(file: &File, range: &Range<u64>, kind: LockKind) -> Option<io::Result<()>> {
+    let mut lock = match request(range, kind_code(kind)) {
+        Ok(lock) => lock,
+        Err(error) => return Some(Err(error)),
+    };
     loop {
         match control(file, codes::SET_WAIT, &mut lock) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+            result => return Some(result),
         }
     }
 }
@@ -101,8 +104,13 @@ pub(crate) fn unlock(file: &File, range: &Range<u64>) -> io::Result<()> {
 }
 
 /// Whether somebody else's lock stands in the way of an exclusive one. "Somebody else" is every
-/// other open file description, also of this process.
-pub(crate) fn is_locked_by_others(file: &File, range: &Range<u64>) -> io::Result<bool> {
+/// other open file description, also of this process; the kernel knows which locks are ours, so it
+/// need not be told what is held.
+pub(crate) fn is_locked_by_others(
+    file: &File,
+    range: &Range<u64>,
+    _held: &[(Range<u64>, LockKind)],
+) -> io::Result<bool> {
     let mut lock = request(range, code(libc::F_WRLCK))?;
     // The kernel writes the conflicting lock into it.
     control(file, codes::GET, &mut lock)?;

@@ -25,10 +25,16 @@ cfg_select! {
     windows => {
         mod windows;
         mod windows_file;
+        mod windows_lock;
         mod windows_map;
+        mod windows_pagefile;
+        mod windows_reserve;
+        mod windows_section;
         pub(crate) use windows::*;
         pub(crate) use windows_file::*;
+        pub(crate) use windows_lock::*;
         pub(crate) use windows_map::*;
+        pub(crate) use windows_reserve::*;
     }
 }
 
@@ -42,6 +48,7 @@ pub(crate) enum Protection {
 
 /// What an open handle stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(windows, allow(dead_code, reason = "Windows calls sockets pipes, and disks files"))]
 pub(crate) enum FileKind {
     Regular,
     Directory,
@@ -53,10 +60,19 @@ pub(crate) enum FileKind {
 }
 
 /// What tells one file from every other one on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity {
+    /// 0 if the system does not say.
     pub(crate) volume: u64,
     pub(crate) file: u128,
+}
+
+impl PartialEq for Identity {
+    /// A volume that is not known (Wine forgets that of a file that was renamed) is no difference.
+    fn eq(&self, other: &Self) -> bool {
+        let volumes = self.volume == other.volume || self.volume == 0 || other.volume == 0;
+        self.file == other.file && volumes
+    }
 }
 
 /// How a file lock is taken.
@@ -73,13 +89,4 @@ pub(crate) enum Waited {
     Changed,
     TimedOut,
     Fault,
-}
-
-/// What a fault in a growing view means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    FaultIsReal,
-    /// The map was being extended at that moment, and is whole again.
-    #[cfg_attr(not(windows), allow(dead_code, reason = "only Windows unmaps to extend"))]
-    TryAgain,
 }

@@ -349,9 +349,11 @@ pub(crate) fn temporary_dir() -> std::path::PathBuf {
     std::env::temp_dir()
 }
 
-/// Removes the name of a file that stays open.
-pub(crate) fn remove_while_open(path: &Path) -> io::Result<()> {
-    std::fs::remove_file(path)
+/// Creates a file that is gone with its last descriptor, however that goes: its name goes at once.
+pub(crate) fn create_vanishing(path: &Path, permissions: u32) -> io::Result<File> {
+    let file = open(path, Access::ReadWrite, Create::New, permissions)?;
+    std::fs::remove_file(path)?;
+    Ok(file)
 }
 
 /// Ends private memory.

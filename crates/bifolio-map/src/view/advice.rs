@@ -125,7 +125,10 @@ impl<M: Mode> View<M> {
             let error =
                 self.fail(Error::os(DOING, error)).at_offset(self.offset + range.start as u64);
             match error.kind() {
-                ErrorKind::OutOfMemory | ErrorKind::PermissionDenied | ErrorKind::Busy => error
+                ErrorKind::OutOfMemory
+                | ErrorKind::PermissionDenied
+                | ErrorKind::Busy
+                | ErrorKind::LimitReached => error
                     .of_kind(ErrorKind::LimitReached)
                     .because(format!("{} bytes asked for; {}", range.len(), sys::lock_limit())),
                 _ => error,

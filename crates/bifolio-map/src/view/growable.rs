@@ -31,8 +31,10 @@ use crate::{Space, fault};
 /// ```
 #[derive(Debug)]
 pub struct GrowableView<M: Mode> {
-    section: Section,
+    /// Before the section, so that it goes first: Windows does not delete a temporary file on its
+    /// last close while it is mapped.
     span: Span,
+    section: Section,
     /// Bytes that are accessible; only grows.
     len: AtomicUsize,
     growing: Mutex<()>,

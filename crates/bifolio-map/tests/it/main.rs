@@ -37,3 +37,5 @@ mod streams;
 mod table;
 mod views;
 mod waiting;
+#[cfg(windows)]
+mod windows;

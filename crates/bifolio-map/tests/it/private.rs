@@ -3,9 +3,7 @@
 
 use std::ops::Range;
 
-use bifolio_map::{
-    CopyOnWrite, ErrorKind, Flush, Read, ReadWrite, Section, Space, View, page_size,
-};
+use bifolio_map::{CopyOnWrite, ErrorKind, Flush, Read, ReadWrite, Section, View, page_size};
 use bifolio_testkit::{Random, budget};
 
 use crate::support::{HAS_ATOMICS, file_of, page, pattern, refused, says};
@@ -100,13 +98,13 @@ fn ranges_are_written_back_in_the_order_given_up_to_the_first_that_fails() {
     let whole = |index: u64| index * page()..(index + 1) * page();
     let order = [3, 0, 2, 1];
     for failing in 0..=order.len() {
-        let (_dir, path) = file_of(&vec![0; 6 * page_size()]);
+        let (_dir, path) = file_of(&vec![0; 4 * page_size()]);
         let section = Section::open_rw(&path).unwrap();
-        let view: View<CopyOnWrite> = section.view().unwrap();
+        let (_longer_dir, longer) = file_of(&vec![0; 6 * page_size()]);
+        let view: View<CopyOnWrite> = Section::open(longer).unwrap().view().unwrap();
         view.fill(.., 1).unwrap();
-        section.set_len(4 * page(), Space::Sparse).unwrap();
         let mut ranges: Vec<Range<u64>> = order.iter().map(|&index| whole(index)).collect();
-        ranges.insert(failing, whole(5)); // lies past the end of the section by now
+        ranges.insert(failing, whole(5)); // lies past the end of the section
         let outcome = view.write_back(&section, &ranges, Flush::Barrier);
         let error = refused(outcome, ErrorKind::OutOfBounds);
         says(&error, &["cannot write back to", path.to_str().unwrap()]);

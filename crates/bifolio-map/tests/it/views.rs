@@ -437,7 +437,7 @@ fn every_operation_takes_a_view_of_nothing() {
         assert_eq!(view.compare(0, &[]).unwrap(), Ordering::Equal);
         assert_eq!(view.scan(.., |_| ControlFlow::Break(())).unwrap(), ControlFlow::Continue(()));
         view.flush(.., Flush::Full).unwrap();
-        view.advise(.., Advice::Normal).unwrap();
+        view.prefetch(..).unwrap();
         view.drop_behind(..).unwrap();
         drop(view.lock_in_memory(..).unwrap());
         let (left, right) = view.clone().split_at(0).unwrap();
