@@ -81,7 +81,7 @@ pub(crate) fn verb(words: &[String]) -> Result<ExitCode, Stop> {
         .iter()
         .filter(|check| only.is_empty() || only.contains(&check.name.into()))
         .collect();
-    println!("{} checks, BIFOLIO_BUDGET={}", chosen.len(), workspace.budget);
+    println!("checks: {}, BIFOLIO_BUDGET={}", chosen.len(), workspace.budget);
     let troubles = match missing {
         Missing::Install => install::install(&unmet(&chosen, &workspace), &workspace),
         Missing::Skip => Troubles::default(),

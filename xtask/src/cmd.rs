@@ -89,8 +89,17 @@ impl Cmd {
     /// Runs it silently and returns what it wrote to stdout.
     ///
     /// # Errors
-    /// As [`run`](Self::run); the message ends with what it wrote to stderr.
+    /// As [`run`](Self::run); the message ends with what it wrote.
     pub(crate) fn output(&self) -> Result<String, String> {
+        self.captured().map(|(stdout, _)| stdout)
+    }
+
+    /// As [`output`](Self::output), with what it wrote to stderr behind it.
+    pub(crate) fn output_and_messages(&self) -> Result<String, String> {
+        self.captured().map(|(stdout, stderr)| stdout + &stderr)
+    }
+
+    fn captured(&self) -> Result<(String, String), String> {
         let mut command = self.command();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.spawn(command)?;
@@ -101,8 +110,10 @@ impl Cmd {
             String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
         };
         let (stdout, stderr) = (text(stdout), text(stderr));
-        self.judge(status).map_err(|why| format!("{why}\n{}{}", stdout, stderr.trim_end()))?;
-        Ok(stdout)
+        match self.judge(status) {
+            Ok(()) => Ok((stdout, stderr)),
+            Err(why) => Err(format!("{why}\n{stdout}{}", stderr.trim_end())),
+        }
     }
 
     fn command(&self) -> Command {

@@ -26,11 +26,12 @@ const MEMORY_LIMIT_MB: u32 = 2048;
 /// One input may take this long before it counts as a hang.
 const HANG_SECONDS: u32 = 10;
 
-/// How much libFuzzer tells while it runs.
+/// How much libFuzzer tells.
 #[derive(Clone, Copy)]
 enum Talk {
+    /// Everything, while it runs.
     Progress,
-    /// Findings and the count at the end.
+    /// How many inputs it tried, or else what it found.
     Result,
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Done, String> {
     if fuzz.targets.is_empty() {
         return Err("fuzz/fuzz_targets holds no target".into());
     }
+    fuzz.lint()?;
     fuzz.build()?;
     let time = workspace.budget.seconds(SMOKE_SECONDS);
     let failures: Vec<String> = fuzz
@@ -105,6 +107,16 @@ impl<'a> Fuzz<'a> {
         self.workspace.target.join("fuzz")
     }
 
+    /// The lints of the stable toolchain; `cargo clippy --workspace` does not come here.
+    fn lint(&self) -> Result<(), String> {
+        self.workspace
+            .cargo(&["clippy", "--no-deps", "--all-targets"])
+            .args(["--manifest-path", "fuzz/Cargo.toml"])
+            .env("CARGO_TARGET_DIR", self.dir())
+            .args(["--", "-D", "warnings"])
+            .run()
+    }
+
     fn build(&self) -> Result<(), String> {
         self.workspace
             .cargo(&["+nightly", "build", "--release", "--bins"])
@@ -133,10 +145,6 @@ impl<'a> Fuzz<'a> {
             .arg(format!("-seed={}", seed()))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .arg("-print_final_stats=1")
-            .arg(match talk {
-                Talk::Progress => "-verbosity=1",
-                Talk::Result => "-verbosity=0",
-            })
             // What cargo-fuzz sets: Rust's codegen units repeat statics.
             .env("ASAN_OPTIONS", "detect_odr_violation=0")
             .env("BIFOLIO_BUDGET", self.workspace.budget.to_string())
@@ -145,7 +153,11 @@ impl<'a> Fuzz<'a> {
         if seeds.is_dir() {
             command = command.arg(&seeds);
         }
-        command.run().map_err(|why| match written_since(begun, &artifacts) {
+        let outcome = match talk {
+            Talk::Progress => command.run(),
+            Talk::Result => summed_up(&command),
+        };
+        outcome.map_err(|why| match written_since(begun, &artifacts) {
             Some(input) => format!(
                 "fuzz target {target} failed on an input; again with: {} {}",
                 program.display(),
@@ -154,6 +166,29 @@ impl<'a> Fuzz<'a> {
             None => format!("fuzz target {target}: {why}"),
         })
     }
+}
+
+/// Runs libFuzzer and shows one line of the many, or all of them if it found something.
+fn summed_up(command: &Cmd) -> Result<(), String> {
+    println!("$ {}", command.shown());
+    let text = command.output_and_messages().map_err(|why| {
+        println!("{why}");
+        why.lines().next().unwrap_or_default().to_owned()
+    })?;
+    match executed(&text) {
+        None | Some(0) => Err("libFuzzer tried no input".into()),
+        Some(count) => {
+            println!("{count} inputs tried");
+            Ok(())
+        }
+    }
+}
+
+/// The count in libFuzzer's final statistics.
+fn executed(text: &str) -> Option<u64> {
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
+    line.trim().parse().ok()
 }
 
 fn programs(metadata: &Value) -> BTreeSet<String> {
@@ -210,5 +245,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!(programs(&metadata), BTreeSet::from(["ranges".to_owned()]));
+    }
+
+    #[test]
+    fn the_number_of_inputs_is_read_from_the_final_statistics() {
+        assert_eq!(executed("Done\nstat::number_of_executed_units: 300932\n"), Some(300_932));
+        assert_eq!(executed("Done 300932 runs"), None);
     }
 }

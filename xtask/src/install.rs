@@ -191,16 +191,16 @@ fn attempt(command: &Cmd) -> Result<(), Trouble> {
     println!("installing: {}", command.shown());
     match command.output() {
         Ok(_) => Ok(()),
-        Err(why) if speaks_of_no_network(&why) => {
-            Err(Trouble::Machine(format!("no network: {why}")))
-        }
-        Err(why) => Err(Trouble::Broken(why)),
+        Err(why) => Err(match reason_of_the_machine(&why) {
+            Some(reason) => Trouble::Machine(format!("{reason}: {why}")),
+            None => Trouble::Broken(why),
+        }),
     }
 }
 
-/// Installers report a missing network in words only.
-fn speaks_of_no_network(why: &str) -> bool {
-    [
+/// Installers say in words only that there is no network, or no right to write.
+fn reason_of_the_machine(why: &str) -> Option<&'static str> {
+    const NETWORK: &[&str] = &[
         "Temporary failure resolving",
         "Could not resolve",
         "Couldn't resolve",
@@ -208,9 +208,16 @@ fn speaks_of_no_network(why: &str) -> bool {
         "Network is unreachable",
         "error sending request",
         "Cannot initiate the connection",
-    ]
-    .iter()
-    .any(|words| why.contains(words))
+    ];
+    const RIGHTS: &[&str] = &["Permission denied", "Read-only file system"];
+    let speaks_of = |words: &[&str]| words.iter().any(|words| why.contains(words));
+    if speaks_of(NETWORK) {
+        Some("no network")
+    } else if speaks_of(RIGHTS) {
+        Some("no right to install")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -227,8 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_network_is_told_from_a_broken_installation() {
-        assert!(speaks_of_no_network("Err:1 http://deb: Temporary failure resolving 'deb'"));
-        assert!(!speaks_of_no_network("E: Unable to locate package no-such-package"));
+    fn what_the_machine_refuses_is_told_from_a_broken_installation() {
+        let reason = reason_of_the_machine;
+        assert_eq!(reason("Err:1 Temporary failure resolving 'deb'"), Some("no network"));
+        assert_eq!(reason("error: Permission denied (os error 13)"), Some("no right to install"));
+        assert_eq!(reason("E: Unable to locate package no-such-package"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! All checks of the workspace: `cargo xtask help` lists what can be run.
 //!
-//! Reading order: [`ci`](mod@ci) runs the table in `ci/checks.rs`; `need.rs` says what a check
+//! Reading order: `ci.rs` runs the table in `ci/checks.rs`; `need.rs` says what a check
 //! needs from the machine and `install.rs` fetches it; `house.rs` holds the rules that no
 //! compiler knows; `wine.rs`, `fuzz.rs` and `miri.rs` are the tools that want preparation.
 //!
