@@ -1,0 +1,90 @@
+//! The suite of the mapping core.
+
+mod copy;
+mod goals;
+mod guard;
+mod means;
+mod memory;
+mod processes;
+mod random;
+mod sequential;
+mod write;
+
+use std::path::Path;
+
+use copy::{Copies, Source};
+use sequential::{SEARCH, SUM};
+use write::Durable;
+
+use crate::Result;
+use crate::corpus::{Corpus, Folios};
+use crate::harness::Sample;
+use crate::report::Report;
+use crate::suite::{Scale, Suite};
+
+/// The suite.
+pub(crate) const SUITE: Suite = Suite {
+    name: "map",
+    about: "maps, reads and writes of one file; what guarding, faults and the device cost",
+    run,
+    goals: goals::run,
+};
+
+const MIB: u64 = 1 << 20;
+
+fn run(scale: Scale, report: &mut Report) -> Result<()> {
+    let corpus = Corpus::new()?;
+    let rounds = scale.pick(5, 15);
+    let few = scale.pick(3, 7);
+    let len = scale.pick(128 * MIB, 1024 * MIB);
+    let count = scale.pick(200_000, 2_000_000);
+
+    report.outcome(&copy::limits(scale.pick(64 << 20, 256 << 20), rounds)?)?;
+    report.outcome(&memory::bandwidth(scale.pick(128 * MIB, 512 * MIB), rounds)?)?;
+    report.outcome(&memory::random(scale.pick(128 * MIB, 512 * MIB), count, rounds)?)?;
+    report.outcome(&memory::recovered(scale.pick(200, 2000), rounds)?)?;
+
+    for folios in Folios::BOTH {
+        let (file, note) = (corpus.file(folios.name(), len, folios)?, folios.as_str());
+        for kernel in [SUM, SEARCH] {
+            report.outcome(&sequential::first_pass(&file, kernel, note, rounds)?)?;
+            report.outcome(&sequential::live_pass(&file, kernel, note, rounds)?)?;
+        }
+        report.outcome(&memory::faults(&corpus, &file, note, rounds)?)?;
+        if folios == Folios::Large {
+            report.outcome(&random::warm_words(&file, count, rounds)?)?;
+            report.outcome(&random::chained_words(&file, count / 4, rounds)?)?;
+            report.outcome(&random::warm_pages(&file, count / 20, rounds)?)?;
+            let view = means::view(&file.path)?;
+            for source in [Source::Near, Source::Far] {
+                for size in [8, 64, 4 << 10, 64 << 10, 1 << 20, 4 << 20] {
+                    let copies = Copies { size, source, shift: 0 };
+                    report.outcome(&copy::copy_out(&file, &view, copies, few)?)?;
+                }
+            }
+            report.outcome(&guard::installed(&file, few)?)?;
+        }
+        std::fs::remove_file(&file.path)?;
+    }
+
+    let cold = corpus.file("cold", scale.pick(64 * MIB, 512 * MIB), Folios::Large)?;
+    report.outcome(&sequential::cold(&cold, few)?)?;
+    report.outcome(&random::cold_pages(&cold, scale.pick(200, 2000), few)?)?;
+    report.outcome(&processes::bytes_from_disk(&cold, few)?)?;
+    std::fs::remove_file(&cold.path)?;
+
+    for durable in [Durable::Later, Durable::Now] {
+        let len = scale.pick(32 * MIB, 256 * MIB);
+        report.outcome(&write::fresh(&corpus, len, durable, few)?)?;
+        report.outcome(&write::again(&corpus, len, durable, few)?)?;
+    }
+    Ok(())
+}
+
+/// The work of the children of this suite.
+pub(crate) fn child_task(task: &str, path: &Path) -> Result<Sample> {
+    match task {
+        guard::WITH | guard::WITHOUT => guard::task(task, path),
+        _ => processes::task(task, path),
+    }
+}
