@@ -47,7 +47,7 @@ pub(super) fn first_pass(
     bench
         .with("fresh map", "memmap2", move || Ok(look(&door::map(path)?)))
         .with("populated map", "memmap2", move || Ok(look(&door::map_populated(path)?)))
-        .with("scan", "", move || means::scan(&means::view(path)?, ScanPlan::Warm, 0..len, look))
+        .with("scan", "", move || means::scan(&means::view(path)?, ScanPlan::Auto, 0..len, look))
         .with("unchecked slice", "", move || Ok(look(door::slice(&means::view(path)?))))
         .measure(rounds)
 }
@@ -72,7 +72,7 @@ pub(super) fn live_pass(
     let mut bytes = buffer(64 << 10)?;
     bench
         .with("memmap2 slice", "", move || Ok(look(map)))
-        .with("scan", "", move || means::scan(view, ScanPlan::Warm, 0..len, look))
+        .with("scan", "", move || means::scan(view, ScanPlan::Auto, 0..len, look))
         .with("read_at", "64 KiB", move || means::read_at(view, 0..len, &mut bytes, look))
         .with("unchecked slice", "", move || Ok(look(door::slice(view))))
         .with("pread, 2 threads", "256 KiB", move || {
@@ -82,7 +82,7 @@ pub(super) fn live_pass(
             means::halves(len, |part| Ok(look(means::part(map, part))))
         })
         .with("scan, 2 threads", "", move || {
-            means::halves(len, |part| means::scan(view, ScanPlan::Warm, part, look))
+            means::halves(len, |part| means::scan(view, ScanPlan::Auto, part, look))
         })
         .measure(rounds)
 }
@@ -120,7 +120,7 @@ pub(super) fn cold(file: &TestFile, rounds: usize) -> Result<Outcome> {
             })
         })
         .with_prepared("scan", "no prefetch", drop, move || {
-            cache::cold(len, || means::scan(&means::view(path)?, ScanPlan::Warm, 0..len, look))
+            cache::cold(len, || means::scan(&means::view(path)?, ScanPlan::Auto, 0..len, look))
         });
     for (ahead, params) in
         [(2 << 20, "2 MiB ahead"), (8 << 20, "8 MiB ahead"), (32 << 20, "32 MiB ahead")]
