@@ -103,7 +103,7 @@ pub fn main() -> ExitCode {
 fn help(_words: &[String]) -> Result<ExitCode, Stop> {
     println!("cargo xtask VERB\n");
     for verb in VERBS {
-        println!("  {:<34} {}", format!("{} {}", verb.name, verb.usage), verb.what);
+        println!("  {:<44} {}", format!("{} {}", verb.name, verb.usage), verb.what);
     }
     println!(
         "\nBIFOLIO_BUDGET=N multiplies how long the tests and fuzzers look (1 unless set).\n\
