@@ -466,9 +466,17 @@ fn a_sync_covers_what_was_stored_through_views_of_other_handles() {
     syncing.sync(Flush::Data).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     assert!((0..3).all(|index| bytes[index * page_size()] == 7));
-    // A handle without the right to sync says so, and goes on.
     let reading = Section::open(&path).unwrap();
-    if let Err(error) = reading.sync(Flush::Data) {
+    reading.sync(Flush::Data).unwrap();
+    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions.clone()).unwrap();
+    // Who may not write may not sync, is told so, and goes on.
+    let outcome = Section::open(&path).unwrap().sync(Flush::Data);
+    #[expect(clippy::permissions_set_readonly_false, reason = "Windows has no world to write it")]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    if let Err(error) = outcome {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     }
     assert_eq!(reading.view::<Read>().unwrap().get::<u8>(0).unwrap(), 7);
