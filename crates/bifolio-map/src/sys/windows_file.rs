@@ -368,10 +368,17 @@ pub(crate) fn path_of(file: &File) -> Option<PathBuf> {
     Some(short.unwrap_or(path))
 }
 
+/// An offset at which `size` bytes can lie. The highest numbers are words to the system: "at the
+/// end" and "at the cursor".
+fn plain_offset(offset: u64, size: usize) -> io::Result<u64> {
+    let end = offset.checked_add(size as u64).and_then(|end| i64::try_from(end).ok());
+    end.map(|_| offset).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
 /// Reads by a call, which moves the cursor: for files that we opened ourselves.
 pub(crate) fn read_at(object: &Object, offset: u64, out: &mut [u8]) -> io::Result<usize> {
     match object {
-        Object::File(file) => match file.seek_read(out, offset) {
+        Object::File(file) => match file.seek_read(out, plain_offset(offset, out.len())?) {
             Err(error) if is_code(&error, codes::ERROR_HANDLE_EOF) => Ok(0),
             result => result,
         },
@@ -396,17 +403,39 @@ pub(crate) fn write_vectored_at(
 ) -> io::Result<usize> {
     let Some(first) = parts.iter().find(|part| !part.is_empty()) else { return Ok(0) };
     match object {
-        Object::File(file) => file.seek_write(first, offset),
+        Object::File(file) => file.seek_write(first, plain_offset(offset, first.len())?),
         Object::PageFile(memory) => memory.write_at(offset, first),
     }
 }
 
-/// Makes what reached the file durable. It is the one level that Windows has for a file.
+/// Makes what reached the file durable. It is the one level that Windows has for a file, and it
+/// wants a handle for writing: a handle for reading is opened once more for it, where the user may.
 pub(super) fn flush_file(file: &File) -> io::Result<()> {
-    past_locks(|| {
-        // SAFETY: the handle is open.
-        check(unsafe { files::FlushFileBuffers(file.as_raw_handle()) })
-    })
+    let flush = |file: &File| {
+        past_locks(|| {
+            // SAFETY: the handle is open.
+            check(unsafe { files::FlushFileBuffers(file.as_raw_handle()) })
+        })
+    };
+    match flush(file) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            reopen_to_write(file).map_or(Err(error), |writer| flush(&writer))
+        }
+        result => result,
+    }
+}
+
+/// Another handle of the same file, for writing.
+fn reopen_to_write(file: &File) -> Option<File> {
+    let share = files::FILE_SHARE_READ | files::FILE_SHARE_WRITE | files::FILE_SHARE_DELETE;
+    // SAFETY: the handle is open.
+    let handle =
+        unsafe { files::ReOpenFile(file.as_raw_handle(), codes::GENERIC_WRITE, share, 0) };
+    if handle == codes::INVALID_HANDLE_VALUE {
+        return None;
+    }
+    // SAFETY: the call made the handle, and nobody else has it.
+    Some(File::from(unsafe { OwnedHandle::from_raw_handle(handle) }))
 }
 
 /// NTFS writes names to its journal in order, and has no call that waits for one directory.
@@ -421,6 +450,10 @@ pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Renames, never replacing a file. Returns when the new name is on the device.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    // To the system a file that is renamed to its own name is a file that is renamed.
+    if std::path::absolute(from)? == std::path::absolute(to)? && from.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     let (from, to) = (wide(from)?, wide(to)?);
     // SAFETY: both names end with a zero.
     check(unsafe { files::MoveFileExW(from.as_ptr(), to.as_ptr(), files::MOVEFILE_WRITE_THROUGH) })

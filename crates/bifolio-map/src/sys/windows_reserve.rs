@@ -11,7 +11,8 @@
 //! Wine shows zeros there. So with reserved addresses, and only with them, accesses hold a lock
 //! ([`Reservation::while_it_stands`]). Should somebody else really get the addresses, the process
 //! ends, because views still point there. The danger is small: reservations lie at the top of the
-//! address space, where the system does not look first.
+//! address space, where the system does not look first, and no two of them are made or extended
+//! at a time ([`MOVING`]).
 #![expect(unsafe_code, reason = "system calls on raw addresses")]
 
 use std::ffi::c_void;
@@ -182,7 +183,12 @@ pub(crate) fn reserve(
     reserve_plainly(size)
 }
 
+/// Held while reserved addresses are freed to be mapped, and while addresses are reserved: a new
+/// reservation would be given those that another one has just freed.
+static MOVING: Mutex<()> = Mutex::new(());
+
 fn reserve_plainly(size: usize) -> io::Result<Reservation> {
+    let _moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the system picks a place where nothing is.
     let base = unsafe {
         memory::VirtualAlloc(
@@ -347,6 +353,7 @@ impl Reservation {
             map_file(file, protection, offset + start as u64, end - start, at)
                 .map(|_| Piece { start, size: (end - start).next_multiple_of(page_size()) })
         };
+        let _moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
         self.free_rest(pieces)?;
         if let Some(tail) = tail {
             pieces.views.pop();
