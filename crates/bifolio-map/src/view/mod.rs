@@ -150,8 +150,8 @@ impl Section {
     /// # Errors
     /// `ModeMismatch` if the section's access does not allow the mode (see the
     /// [table](crate::view#which-section-allows-which-view)); `NotMappable`; `OutOfMemory` when no
-    /// addresses are left; `LimitReached` for too many maps; `HandlerDisplaced` never: see
-    /// [`fault::check`].
+    /// addresses are left or the process has too many maps, for which the system has one code;
+    /// `HandlerDisplaced` never: see [`fault::check`].
     pub fn view<M: Mode>(&self) -> Result<View<M>> {
         self.view_of(..)
     }

@@ -190,7 +190,7 @@ fn a_read_only_file_system_denies_writing_and_creating() {
     on_tmpfs(this_test!(), 1 << 20, |dir| {
         let path = dir.join("file");
         std::fs::write(&path, pattern(0, 13)).unwrap();
-        assert!(succeeds(&["mount", "-o", "remount,ro,nosuid,nodev", dir.to_str().unwrap()]));
+        assert!(succeeds(&["mount", "-o", "remount,bind,ro", dir.to_str().unwrap()]));
         refused(Section::open_rw(&path), ErrorKind::PermissionDenied);
         refused(Section::create(dir.join("new"), 1), ErrorKind::PermissionDenied);
         let section = Section::open(&path).unwrap();
