@@ -525,9 +525,3 @@ pub(crate) unsafe fn wake(at: *const u8, count: u32) -> u32 {
     }
     0
 }
-
-/// Bytes that the system reads ahead of a sequential reader of the object's device: it does not
-/// say.
-pub(crate) fn read_ahead(_object: &Object) -> Option<u64> {
-    None
-}

@@ -505,9 +505,3 @@ pub(crate) fn open_inherited(
     }
     Ok(Object::File(File::from(handle)))
 }
-
-/// Bytes that the system reads ahead of a sequential reader of the object's device: it does not
-/// say.
-pub(crate) fn read_ahead(_object: &Object) -> Option<u64> {
-    None
-}
