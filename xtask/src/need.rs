@@ -73,6 +73,12 @@ pub(crate) const GCC32: Need = Need {
     probe: Probe::Gcc32,
     source: Source::Apt(&["gcc-multilib"]),
 };
+pub(crate) const ARM_GCC: Need = program(
+    "a linker for aarch64",
+    &["aarch64-linux-gnu-gcc"],
+    &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+);
+pub(crate) const ARM_QEMU: Need = program("qemu-aarch64", &["qemu-aarch64"], &["qemu-user"]);
 pub(crate) const CXX: Need = program("a C++ compiler (for libFuzzer)", &["c++"], &["g++"]);
 pub(crate) const CARGO_DENY: Need = Need {
     name: "cargo-deny",

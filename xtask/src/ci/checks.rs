@@ -95,6 +95,20 @@ pub(super) const CHECKS: &[Check] = &[
         run: i686,
     },
     Check {
+        name: "portable",
+        what: "the tests of bifolio-map without its assembly",
+        needs: &[],
+        wants: &[],
+        run: portable,
+    },
+    Check {
+        name: "emulated",
+        what: "the aarch64 assembly of bifolio-map, emulated",
+        needs: &[need::ARM_LINUX, need::ARM_GCC, need::ARM_QEMU],
+        wants: &[],
+        run: emulated,
+    },
+    Check {
         name: "wine",
         what: "the tests on Windows, under Wine",
         needs: &[need::WINDOWS, need::MINGW, need::WINE],
@@ -194,6 +208,31 @@ fn i686(workspace: &Workspace) -> Result<Done, String> {
     workspace
         .cargo(&["test", "--target", "i686-unknown-linux-gnu", "-p", "bifolio-map"])
         .args(["--lib", "--bins", "--tests", "--no-fail-fast"])
+        .run()
+        .map(|()| Done::Passed)
+}
+
+/// The form for architectures that have no assembly, on this one.
+fn portable(workspace: &Workspace) -> Result<Done, String> {
+    workspace
+        .cargo(&["test", "-p", "bifolio-map", "--lib", "--bins", "--tests", "--no-fail-fast"])
+        .env("RUSTFLAGS", "--cfg bifolio_portable")
+        // Other flags make everything again; its own folder keeps the ordinary build warm.
+        .env("CARGO_TARGET_DIR", workspace.target.join("portable"))
+        .run()
+        .map(|()| Done::Passed)
+}
+
+/// What touches memory; mounts, limits and other processes are the host's and are tested there.
+fn emulated(workspace: &Workspace) -> Result<Done, String> {
+    workspace
+        .cargo(&["test", "-p", "bifolio-map", "--target", "aarch64-unknown-linux-gnu"])
+        .args(["--test", "it", "--", "faults::", "views::", "streams::", "table::", "growable"])
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
+        .env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
+            "qemu-aarch64 -L /usr/aarch64-linux-gnu",
+        )
         .run()
         .map(|()| Done::Passed)
 }
