@@ -288,11 +288,6 @@ pub(crate) const WRITES_FRESH_PAGES_BY_CALL: bool = false;
 /// As above.
 pub(crate) const READS_FRESH_PAGES_BY_CALL: bool = false;
 
-/// Bytes that the system reads ahead of a sequential reader: it does not say.
-pub(crate) fn read_ahead(_object: &Object) -> Option<u64> {
-    None
-}
-
 /// Reserves addresses for a view that grows: memory that nobody may access, over which the file is
 /// mapped as it grows. (A map past the end of a file does not become valid when the file grows.)
 pub(crate) fn reserve(
