@@ -135,24 +135,36 @@ fn a_file_that_does_not_fit_leaves_nothing_behind() {
     });
 }
 
+/// Bytes of a small disk that are still taken after the user of a section there was killed.
+fn left_by_a_killed_user(test: &str, role: &str, dir: &Path) -> u64 {
+    let free = || rustix::fs::statvfs(dir).unwrap().f_bfree * page();
+    let before = free();
+    let mut user = Rerun::of(test, role).with_variable("TMPDIR", dir).spawn().unwrap();
+    user.run_to("made", 1).unwrap();
+    assert!(free() <= before - (1 << 20), "the file takes space while it is used");
+    user.kill().unwrap();
+    before - free()
+}
+
 #[test]
-fn a_temporary_file_is_gone_with_its_killed_user() {
-    if child::role().as_deref() == Some("user") {
-        let section = Section::options().len(2 << 20).temporary(std::env::temp_dir()).unwrap();
+fn a_temporary_file_is_gone_with_its_killed_user_and_a_named_one_is_not() {
+    let dir = std::env::temp_dir();
+    let section = match child::role().as_deref() {
+        Some("temporary") => Some(Section::options().len(1 << 20).temporary(&dir).unwrap()),
+        Some("named") => Some(Section::create(dir.join("named"), 1 << 20).unwrap()),
+        _ => None,
+    };
+    if let Some(section) = section {
         section.view::<ReadWrite>().unwrap().fill(.., 7).unwrap();
-        child::point("made");
-        return;
+        return child::point("made");
     }
     on_tmpfs(this_test!(), 4 << 20, |dir| {
-        let free = || rustix::fs::statvfs(dir).unwrap().f_bfree * page();
-        let before = free();
-        let rerun = Rerun::of(this_test!(), "user").with_variable("TMPDIR", dir);
-        let mut user = rerun.spawn().unwrap();
-        user.run_to("made", 1).unwrap();
-        assert!(free() <= before - (2 << 20), "the file takes space while it is used");
-        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0, "and never has a name");
-        user.kill().unwrap();
-        assert_eq!(free(), before);
+        let names = || std::fs::read_dir(dir).unwrap().count();
+        assert_eq!(left_by_a_killed_user(this_test!(), "temporary", dir), 0);
+        assert_eq!(names(), 0);
+        // The broken twin, which the same look notices.
+        assert_eq!(left_by_a_killed_user(this_test!(), "named", dir), 1 << 20);
+        assert_eq!(names(), 1);
     });
 }
 
