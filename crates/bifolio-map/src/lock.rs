@@ -5,6 +5,9 @@
 //! POSIX record locks would), and the system gives it back when the holder dies, however it dies.
 //! A forked child shares the holder's opening, and so keeps its locks alive.
 //!
+//! Threads that share a `FileLock` keep each other out as well: two locks of one `FileLock` never
+//! overlap, not even shared ones.
+//!
 //! They are advisory on Unix: who does not ask is not kept out. On Windows a locked range cannot
 //! be read or written through other handles, but it can through maps; and there a `FileLock` that
 //! locks a range twice, once alone, stands in its own way.
@@ -67,8 +70,8 @@ pub enum LockState {
 pub struct FileLock {
     file: File,
     path: PathBuf,
-    /// What the guards of this opening hold. Windows does not tell one's own locks from others';
-    /// taken while locking and probing, so that no lock is without its entry.
+    /// What the guards of this opening hold, or wait for. The systems do not keep an opening from
+    /// locking twice (Unix) or cannot tell its locks from others' (Windows), so it is kept here.
     held: Mutex<Vec<(Range<u64>, sys::LockKind)>>,
 }
 
@@ -78,7 +81,6 @@ pub struct FileLock {
 pub struct LockGuard<'lock> {
     lock: &'lock FileLock,
     range: Range<u64>,
-    kind: sys::LockKind,
 }
 
 impl FileLock {
@@ -132,20 +134,44 @@ impl FileLock {
         let outcome = match patience {
             Patience::Try => self.try_lock(&range, how),
             Patience::For(time) => return self.lock_within(range, how, time),
-            Patience::Forever => match sys::lock(&self.file, &range, how) {
-                Some(outcome) => outcome.map(|()| self.held().push((range.clone(), how))),
+            Patience::Forever => match self.lock_waiting(&range, how) {
+                Some(outcome) => outcome,
                 None => return self.lock_within(range, how, Duration::MAX),
             },
         };
         outcome.map_err(|error| self.fail(DOING, error, &range))?;
-        Ok(LockGuard { lock: self, range, kind: how })
+        Ok(LockGuard { lock: self, range })
     }
 
     fn try_lock(&self, range: &Range<u64>, how: sys::LockKind) -> io::Result<()> {
         let mut held = self.held();
+        if held.iter().any(|(other, _)| overlap(other, range)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         sys::try_lock(&self.file, range, how)?;
         held.push((range.clone(), how));
         Ok(())
+    }
+
+    /// Lets the system wait; `None` where it cannot, or where one's own lock is in the way, which
+    /// the system would not see.
+    fn lock_waiting(&self, range: &Range<u64>, how: sys::LockKind) -> Option<io::Result<()>> {
+        {
+            let mut held = self.held();
+            if held.iter().any(|(other, _)| overlap(other, range)) {
+                return None;
+            }
+            held.push((range.clone(), how)); // other threads are kept out while we wait
+        }
+        let outcome = sys::lock(&self.file, range, how);
+        if !matches!(outcome, Some(Ok(()))) {
+            self.forget(range);
+        }
+        outcome
+    }
+
+    fn forget(&self, range: &Range<u64>) {
+        self.held().retain(|(other, _)| other != range);
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<(Range<u64>, sys::LockKind)>> {
@@ -163,7 +189,7 @@ impl FileLock {
         let mut pause = Duration::from_micros(50);
         loop {
             match self.try_lock(&range, how) {
-                Ok(()) => return Ok(LockGuard { lock: self, range, kind: how }),
+                Ok(()) => return Ok(LockGuard { lock: self, range }),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(self.fail("lock", error, &range)),
             }
@@ -221,12 +247,14 @@ impl FileLock {
 
 impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
-        let mut held = self.lock.held();
         // Unlocking a range of an open file does not fail; closing the file unlocks in any case.
         let _ = sys::unlock(&self.lock.file, &self.range);
-        let mine = |(range, kind): &(Range<u64>, _)| *range == self.range && *kind == self.kind;
-        if let Some(index) = held.iter().position(mine) {
-            held.swap_remove(index);
-        }
+        // Only now may another thread lock it: its lock would have been the one given back.
+        self.lock.forget(&self.range);
     }
+}
+
+/// Whether two ranges share a byte.
+fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start < b.end && b.start < a.end
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{FallocateFlags, MemfdFlags, RenameFlags, SealFlags};
 use rustix::mm::MapFlags;
 
-use super::unix::{check, raw};
+use super::unix::{check, check_size_limit, raw};
 use super::{Object, Protection, Waited};
 use crate::Flush;
 use crate::view::Advice;
@@ -61,6 +61,7 @@ pub(crate) fn block_device_len(file: &File) -> io::Result<u64> {
 
 /// Gives `from..to` space on the device. Bytes that are there stay.
 pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
+    check_size_limit(to)?;
     loop {
         return match rustix::fs::fallocate(object, FallocateFlags::empty(), from, to - from) {
             Err(rustix::io::Errno::INTR) => continue,

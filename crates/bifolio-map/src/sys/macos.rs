@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::mm::MapFlags;
 
-use super::unix::{check, map_over, raw};
+use super::unix::{check, check_size_limit, map_over, raw};
 use super::{Object, Protection, Waited};
 use crate::Flush;
 use crate::fault::guard::Word;
@@ -79,6 +79,7 @@ pub(crate) fn block_device_len(file: &File) -> io::Result<u64> {
 /// Gives `from..to` space on the device. Bytes that are there stay. `F_PREALLOCATE` adds to
 /// the end of what is allocated; holes before it are filled with zeros.
 pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
+    check_size_limit(to)?;
     let metadata = object.metadata()?;
     let end = metadata.len();
     for hole in holes(object, from..end.min(to))? {
@@ -519,4 +520,9 @@ pub(crate) unsafe fn wake(at: *const u8, count: u32) -> u32 {
         let _ = unsafe { call(address, size_of::<u32>(), libc::OS_SYNC_WAKE_BY_ADDRESS_SHARED) };
     }
     0
+}
+
+/// Bytes that the system reads ahead of a sequential reader: it does not say.
+pub(crate) fn read_ahead(_object: &Object) -> Option<u64> {
+    None
 }

@@ -328,3 +328,8 @@ pub(crate) const WRITES_FRESH_PAGES_BY_CALL: bool = false;
 
 /// As above.
 pub(crate) const READS_FRESH_PAGES_BY_CALL: bool = false;
+
+/// Bytes that the system reads ahead of a sequential reader: it does not say.
+pub(crate) fn read_ahead(_object: &Object) -> Option<u64> {
+    None
+}

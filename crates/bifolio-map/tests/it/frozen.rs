@@ -1,4 +1,5 @@
 //! Frozen bytes stay equal, whoever tries to change them.
+#![expect(unsafe_code, reason = "an ioctl that no crate wraps")]
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -133,7 +134,6 @@ fn a_file_without_verity_is_not_taken_for_one_that_has_it() {
 }
 
 /// `FS_IOC_ENABLE_VERITY` of `linux/fsverity.h`: SHA-256, blocks of 4096 bytes.
-#[expect(unsafe_code, reason = "an ioctl that no crate wraps")]
 fn enable_verity(file: &File) -> std::io::Result<()> {
     use std::os::fd::AsRawFd;
     const FS_IOC_ENABLE_VERITY: u32 = 0x4080_6685;

@@ -1,5 +1,6 @@
 //! Limits of the process are errors that name the limit. Each in a process of its own.
 
+use bifolio_map::storage::{OpenMode, RealStorage, Storage};
 use bifolio_map::{ErrorKind, Read, ReadWrite, Scratch, Section, Space, View};
 use bifolio_testkit::skip::Skip;
 use bifolio_testkit::this_test;
@@ -74,7 +75,7 @@ fn too_few_descriptors_is_a_limit_reached_and_leaves_nothing_behind() {
 #[test]
 fn the_file_size_limit_is_storage_full_and_leaves_nothing_behind() {
     alone(this_test!(), || {
-        ignore_file_size_signal();
+        // Nobody ignores SIGXFSZ here: it must not be sent.
         let dir = directory();
         let path = dir.path().join("file");
         let section = Section::create(&path, 2 * page()).unwrap();
@@ -89,15 +90,11 @@ fn the_file_size_limit_is_storage_full_and_leaves_nothing_behind() {
         }
         section.set_len(4 * page(), Space::Allocate).unwrap();
         section.view::<ReadWrite>().unwrap().fill(.., 7).unwrap();
+        let file = RealStorage.open(&path, OpenMode::ReadWrite).unwrap();
+        refused(file.write_at(4 * page(), b"past it"), ErrorKind::StorageFull);
+        refused(file.write_at(4 * page() - 3, b"over it"), ErrorKind::StorageFull);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     });
-}
-
-/// The kernel sends SIGXFSZ before it says EFBIG; whoever sets the limit ignores the signal.
-#[expect(unsafe_code, reason = "no safe crate ignores a signal")]
-fn ignore_file_size_signal() {
-    // SAFETY: SIG_IGN is a valid disposition, and no pointers are involved.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 #[test]

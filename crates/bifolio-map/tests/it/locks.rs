@@ -206,7 +206,7 @@ fn a_forked_child_keeps_the_locks_of_its_killed_parent() {
     if child::role().is_some() {
         let lock = FileLock::open(std::env::var(FILE).unwrap()).unwrap();
         let _held = lock.lock(.., LockKind::Exclusive, Patience::Try).unwrap();
-        child::tell(&forked_sleeper().to_string());
+        child::tell(&crate::support::fork::forked_sleeper().to_string());
         child::point("held");
         return;
     }
@@ -220,30 +220,26 @@ fn a_forked_child_keeps_the_locks_of_its_killed_parent() {
     drop(lock.lock(.., LockKind::Exclusive, FOR_EVER).unwrap());
 }
 
-/// Forks a process that does nothing for half a minute, out of the reach of its parent's end.
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "no safe crate forks")]
-fn forked_sleeper() -> i32 {
-    // SAFETY: the child makes system calls only.
-    let pid = unsafe { libc::fork() };
-    if pid > 0 {
-        let sleeper = rustix::process::Pid::from_raw(pid).unwrap();
-        while rustix::process::getsid(Some(sleeper)).unwrap() != sleeper {
-            std::thread::yield_now();
-        }
+#[test]
+fn locks_of_one_opening_never_overlap_and_one_guard_does_not_free_anothers_bytes() {
+    let (_dir, path) = file_of(&[0; 8]);
+    let (mine, yours) = (FileLock::open(&path).unwrap(), FileLock::open(&path).unwrap());
+    let guard = mine.lock(0..4, LockKind::Shared, Patience::Try).unwrap();
+    for kind in [LockKind::Shared, LockKind::Exclusive] {
+        let again = mine.lock(3..8, kind, Patience::Try);
+        assert_eq!(again.expect_err("it overlaps").kind(), ErrorKind::Busy);
+        let again = mine.lock(3..8, kind, Patience::For(Duration::from_millis(1)));
+        assert_eq!(again.expect_err("it overlaps").kind(), ErrorKind::TimedOut);
     }
-    if pid == 0 {
-        for standard in 0..3 {
-            // SAFETY: closes what the parent's parent listens to; nothing here uses it again.
-            unsafe { libc::close(standard) };
-        }
-        // SAFETY: leaves the group that is killed with the parent; no pointers.
-        unsafe { libc::setsid() };
-        // SAFETY: no pointers.
-        unsafe { libc::sleep(30) };
-        // SAFETY: ends the child without running the parent's destructors.
-        unsafe { libc::_exit(0) };
-    }
-    assert!(pid > 0);
-    pid
+    drop(mine.lock(4..8, LockKind::Exclusive, Patience::Forever).unwrap());
+    assert_eq!(yours.probe(0..4).unwrap(), LockState::Held);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let _guard = mine.lock(.., LockKind::Exclusive, Patience::Forever).unwrap();
+            yours.probe(0..8).unwrap()
+        });
+        drop(guard);
+        assert_eq!(waiter.join().unwrap(), LockState::Held);
+    });
+    assert_eq!(yours.probe(..).unwrap(), LockState::Free);
 }

@@ -1,6 +1,6 @@
 //! What is Windows's own: granules of 64 KiB, files that a map protects, memory with a capacity,
 //! growth by views behind views, locks of handles, waiting by looking.
-#![allow(unsafe_code, reason = "takes pages away from a view, to see that a fault is an error")]
+#![expect(unsafe_code, reason = "takes pages away from a view, to see that a fault is an error")]
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};

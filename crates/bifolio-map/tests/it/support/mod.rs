@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod disk;
+#[cfg(target_os = "linux")]
+pub(crate) mod fork;
 #[cfg(unix)]
 pub(crate) mod process;
 

@@ -1,0 +1,28 @@
+//! A forked child, which shares the open file descriptions of its parent.
+#![expect(unsafe_code, reason = "no safe crate forks")]
+
+/// Forks a process that does nothing for half a minute, out of the reach of its parent's end.
+pub(crate) fn forked_sleeper() -> i32 {
+    // SAFETY: the child makes system calls only.
+    let pid = unsafe { libc::fork() };
+    if pid > 0 {
+        let sleeper = rustix::process::Pid::from_raw(pid).unwrap();
+        while rustix::process::getsid(Some(sleeper)).unwrap() != sleeper {
+            std::thread::yield_now();
+        }
+    }
+    if pid == 0 {
+        for standard in 0..3 {
+            // SAFETY: closes what the parent's parent listens to; nothing here uses it again.
+            unsafe { libc::close(standard) };
+        }
+        // SAFETY: leaves the group that is killed with the parent; no pointers.
+        unsafe { libc::setsid() };
+        // SAFETY: no pointers.
+        unsafe { libc::sleep(30) };
+        // SAFETY: ends the child without running the parent's destructors.
+        unsafe { libc::_exit(0) };
+    }
+    assert!(pid > 0);
+    pid
+}
