@@ -59,6 +59,7 @@ impl Wine {
         let wine = Self { program, dir: workspace.target.join("wine") };
         wine.build_shim().map_err(|why| format!("the shim for Wine 8: {why}"))?;
         wine.make_prefix()?;
+        wine.install_shim()?;
         Ok(wine)
     }
 
@@ -101,6 +102,17 @@ impl Wine {
         made
     }
 
+    /// Puts the shim where programs find it whatever their PATH is, if Wine has nothing there.
+    fn install_shim(&self) -> Result<(), String> {
+        let name = "bcryptprimitives.dll";
+        let place = self.prefix().join("drive_c/windows/system32").join(name);
+        if !place.exists() {
+            fs::copy(self.dll_dir().join(name), &place)
+                .map_err(|why| cannot("write", &place, &why))?;
+        }
+        Ok(())
+    }
+
     fn dll_dir(&self) -> PathBuf {
         self.dir.join("dll")
     }
@@ -113,7 +125,6 @@ impl Wine {
         command
             .env("WINEPREFIX", self.prefix())
             .env("WINEARCH", "win64")
-            .env("WINEPATH", windows_path(&self.dll_dir()))
             // Also silences the launcher's remark that wine32 is missing.
             .env("WINEDEBUG", "-all")
             // No offer to download .NET and HTML engines.
@@ -137,21 +148,6 @@ impl Drop for Wine {
     }
 }
 
-/// Wine shows the whole file system as drive Z.
-fn windows_path(path: &Path) -> String {
-    format!("Z:{}", path.to_string_lossy().replace('/', "\\"))
-}
-
 fn cannot(what: &str, path: &Path, why: &std::io::Error) -> String {
     format!("cannot {what} {}: {why}", path.display())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unix_paths_are_found_on_drive_z() {
-        assert_eq!(windows_path(Path::new("/a/b c")), r"Z:\a\b c");
-    }
 }

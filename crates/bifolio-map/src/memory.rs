@@ -379,12 +379,20 @@ impl Span {
         self.guarded(|| unsafe { guard::fill(to, byte, size) })
     }
 
-    /// Loads a word from any address; an aligned one in one piece, with acquire ordering.
+    /// Loads a word from any address; an aligned one in one piece.
     #[inline]
     pub(crate) fn load<W: Word>(&self, offset: u64) -> Result<W, Stop> {
         let at = self.at(offset, size_of::<W>())?;
         // SAFETY: `at` is mapped for as long as the span lives.
         self.guarded(|| unsafe { W::load(at) })
+    }
+
+    /// Loads an aligned word with acquire ordering.
+    #[inline]
+    pub(crate) fn load_acquire<W: Word>(&self, offset: u64) -> Result<W, Stop> {
+        let at = self.at_word::<W>(offset)?;
+        // SAFETY: `at` is mapped for as long as the span lives.
+        self.guarded(|| unsafe { W::load_acquire(at) })
     }
 
     /// Stores a word to any address; an aligned one in one piece, with release ordering.

@@ -76,11 +76,16 @@ pub(crate) fn prefetch(at: *const u8) {
 
 /// An unsigned integer that is loaded and stored in one piece.
 pub(crate) trait Word: Copy + Into<u64> {
-    /// Loads; aligned loads are atomic and acquire.
+    /// Loads; an aligned load is in one piece, but says nothing of other memory.
     ///
     /// # Safety
     /// `at` must be mapped readable for the word's size during the call.
     unsafe fn load(at: *const u8) -> Result<Self, Fault>;
+    /// Loads with acquire ordering; `at` must be aligned.
+    ///
+    /// # Safety
+    /// As for [`load`](Self::load).
+    unsafe fn load_acquire(at: *const u8) -> Result<Self, Fault>;
     /// Stores; aligned stores are atomic and release.
     ///
     /// # Safety
@@ -97,6 +102,26 @@ macro_rules! word {
                 let (value, fault) = unsafe { inline::$load(at) };
                 #[allow(clippy::cast_possible_truncation, reason = "the load has this width")]
                 if fault == 0 { Ok(value as $word) } else { Err(Fault { done: 0 }) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_acquire(at: *const u8) -> Result<Self, Fault> {
+                // On x86 every load is an acquire load, and the inlined one is a compiler barrier.
+                #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+                // SAFETY: the caller's promise is the load's.
+                return unsafe { Self::load(at) };
+                // Elsewhere the routine ends with the barrier.
+                #[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
+                {
+                    // SAFETY: the caller's promise is the routine's.
+                    let loaded = unsafe { arch::$load(at) };
+                    #[allow(clippy::cast_possible_truncation, reason = "the load has this width")]
+                    if loaded.fault == 0 {
+                        Ok(loaded.value as $word)
+                    } else {
+                        Err(Fault { done: 0 })
+                    }
+                }
             }
 
             #[inline]

@@ -21,8 +21,8 @@ use std::cell::UnsafeCell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::Status;
 use super::table::{self, Ours};
@@ -75,9 +75,16 @@ impl Previous {
     }
 }
 
+/// Who is called for what is not ours.
 static PREVIOUS: [Previous; 2] = [Previous::new(), Previous::new()];
+/// Who was there before we came first. Where a library displaced us and *keeps* us (it passes
+/// signals on to the handler that it found), [`super::reinstall`] makes a circle: it is previous
+/// to us and we to it. A signal that comes round goes here.
+static ORIGINAL: [Previous; 2] = [Previous::new(), Previous::new()];
+/// The contexts of the signals that are being passed on right now, to know one that comes round.
+static PASSING: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-static INSTALLING: Once = Once::new();
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Whether every access goes through the kernel here, so that no signal is ever ours.
 const NOT_NEEDED: bool = cfg!(any(
@@ -91,13 +98,16 @@ pub(crate) fn install() -> Result<()> {
     if NOT_NEEDED || INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
-    let mut outcome = Ok(());
-    INSTALLING.call_once(|| {
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !INSTALLED.load(Ordering::Acquire) {
         table::PAGE_MASK.store(crate::sys::page_size() - 1, Ordering::Relaxed);
-        outcome = take_over();
-        INSTALLED.store(outcome.is_ok(), Ordering::Release);
-    });
-    outcome
+        for (original, &signal) in ORIGINAL.iter().zip(SIGNALS) {
+            original.set(current(signal));
+        }
+        take_over()?;
+        INSTALLED.store(true, Ordering::Release);
+    }
+    Ok(())
 }
 
 pub(super) fn status() -> Status {
@@ -174,8 +184,26 @@ unsafe extern "C" fn on_signal(
         }
     }
     let index = usize::from(signal != libc::SIGBUS);
-    // SAFETY: the arguments are passed on as they came.
+    let round = PASSING.iter().any(|passing| passing.load(Ordering::Acquire) == context.addr());
+    if round {
+        // SAFETY: the arguments are passed on as they came.
+        unsafe { pass_on(signal, info, context, code > 0, &ORIGINAL[index]) };
+        return;
+    }
+    let note = PASSING.iter().find(|passing| {
+        let free = passing.compare_exchange(
+            0,
+            context.addr(),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        free.is_ok()
+    });
+    // SAFETY: as above.
     unsafe { pass_on(signal, info, context, code > 0, &PREVIOUS[index]) };
+    if let Some(note) = note {
+        note.store(0, Ordering::Release);
+    }
 }
 
 /// Calls the previous handler the way the kernel would have.

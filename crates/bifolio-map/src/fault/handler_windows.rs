@@ -5,8 +5,8 @@
 //! handler. Handlers form a list and ours is put first, so it cannot be displaced.
 #![expect(unsafe_code, reason = "exception handlers and register contexts")]
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use windows_sys::Win32::Foundation::{EXCEPTION_ACCESS_VIOLATION, EXCEPTION_IN_PAGE_ERROR};
 use windows_sys::Win32::System::Diagnostics::Debug::{
@@ -19,20 +19,20 @@ use super::table::{self, Ours};
 use crate::error::{Error, Result};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-static INSTALLING: Once = Once::new();
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Installs the handler, once; later calls cost one load.
 pub(crate) fn install() -> Result<()> {
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
-    let mut outcome = Ok(());
-    INSTALLING.call_once(|| {
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !INSTALLED.load(Ordering::Acquire) {
         table::PAGE_MASK.store(crate::sys::page_size() - 1, Ordering::Relaxed);
-        outcome = take_over();
-        INSTALLED.store(outcome.is_ok(), Ordering::Release);
-    });
-    outcome
+        take_over()?;
+        INSTALLED.store(true, Ordering::Release);
+    }
+    Ok(())
 }
 
 pub(super) fn status() -> Status {

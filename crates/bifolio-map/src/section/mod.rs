@@ -310,9 +310,7 @@ impl Section {
         let _resizing = self.inner.resizing.write().unwrap_or_else(|broken| broken.into_inner());
         let before = self.len()?;
         if len > before && space == Space::Allocate {
-            let outcome = sys::allocate(&self.inner.object, 0, len)
-                .and_then(|()| sys::truncate(&self.inner.object, len));
-            return outcome.map_err(|error| {
+            return self.allocate_up_to(len).map_err(|error| {
                 // What was allocated past the old end goes back; the first error is the one to tell.
                 let _ = sys::truncate(&self.inner.object, before);
                 self.os(DOING, error).because(format!("asked for {len} bytes, it has {before}"))
@@ -321,6 +319,34 @@ impl Section {
         sys::truncate(&self.inner.object, len).map_err(|error| {
             self.os(DOING, error).because(format!("asked for {len} bytes, it has {before}"))
         })
+    }
+
+    /// Makes the section at least `len` bytes long, never shorter: other processes may be growing
+    /// it at the same time.
+    pub(crate) fn grow_at_least(&self, len: u64, space: Space) -> Result<()> {
+        const DOING: &str = "grow";
+        self.want_write(DOING)?;
+        let _resizing = self.inner.resizing.write().unwrap_or_else(|broken| broken.into_inner());
+        let before = self.len()?;
+        if before >= len {
+            return Ok(());
+        }
+        let outcome = match space {
+            Space::Allocate => self.allocate_up_to(len),
+            Space::Sparse => sys::extend_sparse(&self.inner.object, len),
+        };
+        outcome.map_err(|error| {
+            self.os(DOING, error).because(format!("asked for {len} bytes, it had {before}"))
+        })
+    }
+
+    /// Allocates everything below `len`; only where that does not give the length, sets it.
+    fn allocate_up_to(&self, len: u64) -> std::io::Result<()> {
+        sys::allocate(&self.inner.object, 0, len)?;
+        if sys::len(&self.inner.object)? < len {
+            sys::truncate(&self.inner.object, len)?;
+        }
+        Ok(())
     }
 
     /// Gives `range` space on the device, without changing length or content.

@@ -452,3 +452,12 @@ pub(crate) fn read_ahead(object: &Object) -> Option<u64> {
     let kib: u64 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
     Some(kib * 1024)
 }
+
+/// Extends a file without space behind what is new, but for its last byte: allocating that one
+/// makes the file longer and, unlike setting the length, never shorter, whoever else grows it.
+pub(crate) fn extend_sparse(object: &Object, len: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(object, FallocateFlags::empty(), len - 1, 1) {
+        Err(rustix::io::Errno::OPNOTSUPP) => super::truncate(object, len),
+        result => Ok(result?),
+    }
+}

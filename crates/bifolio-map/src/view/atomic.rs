@@ -52,7 +52,7 @@ macro_rules! atomic_view {
             pub fn load(&self) -> Result<$word> {
                 self.view
                     .span
-                    .load(self.offset)
+                    .load_acquire(self.offset)
                     .map_err(|stop| self.view.explain(stop, Doing::Load, self.offset, $size))
             }
         }

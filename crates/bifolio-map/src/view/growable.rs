@@ -156,20 +156,20 @@ impl GrowableView<ReadWrite> {
     /// Makes the section at least `len` bytes long and all of it accessible here. Views that are
     /// there stay as they are. Growing to less than the present length does nothing.
     ///
+    /// Several processes may grow one section at once: on Linux none of them ever cuts off what
+    /// another one gained. (macOS has only a call that sets the length; take a
+    /// [`FileLock`](crate::FileLock) there. Windows refuses to cut off what is mapped.)
+    ///
     /// # Errors
-    /// `OutOfBounds` past the capacity; `StorageFull`, and then nothing has changed.
+    /// `OutOfBounds` past the capacity; `StorageFull`, and then the section may have gained a part
+    /// of what was asked for.
     pub fn grow_to(&self, len: u64, space: Space) -> Result<()> {
         if len > self.capacity() {
             return Err(self.section.fail(Error::new(ErrorKind::OutOfBounds, "grow").because(
                 format!("asked for {len} bytes, addresses are reserved for {}", self.capacity()),
             )));
         }
-        {
-            let _growing = self.growing.lock().unwrap_or_else(|broken| broken.into_inner());
-            if self.section.len()? < len {
-                self.section.set_len(len, space)?;
-            }
-        }
+        self.section.grow_at_least(len, space)?;
         self.extend_to(super::access::index(len))
     }
 }

@@ -67,6 +67,15 @@ fn install(handler: usize, flags: i32) {
     assert_eq!(code, 0);
 }
 
+/// The handler that is registered now.
+fn registered() -> usize {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the call only writes the current action.
+    unsafe { libc::sigaction(libc::SIGBUS, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: zeroed at least.
+    unsafe { action.assume_init() }.sa_sigaction
+}
+
 fn install_foreign() {
     install(foreign as *const () as usize, libc::SA_SIGINFO | libc::SA_ONSTACK);
 }
@@ -203,6 +212,39 @@ fn a_handler_installed_after_ours_is_noticed_and_ours_can_be_put_back() {
         assert_eq!(touch(at), 0, "the other's handler still gets what is not ours");
         assert_eq!(CALLS.load(Ordering::SeqCst), 1);
     });
+}
+
+/// The handler that a polite library found, and passes signals on to.
+static FOUND: AtomicUsize = AtomicUsize::new(0);
+
+/// A handler that keeps the one before it.
+unsafe extern "C" fn polite(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    CALLS.fetch_add(1, Ordering::SeqCst);
+    assert!(CALLS.load(Ordering::SeqCst) < 1000, "a signal goes round and round");
+    type Handler = unsafe extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+    // SAFETY: what was found was Bifolio's handler, which has this signature.
+    let found: Handler = unsafe { std::mem::transmute(FOUND.load(Ordering::SeqCst)) };
+    // SAFETY: called with what the kernel gave.
+    unsafe { found(signal, info, context) };
+}
+
+#[test]
+fn a_library_that_displaced_ours_and_keeps_it_makes_no_circle_when_ours_is_put_back() {
+    if plays("circle") {
+        install_foreign(); // who was there first, and repairs
+        let ours = ours();
+        FOUND.store(registered(), Ordering::SeqCst);
+        install(polite as *const () as usize, libc::SA_SIGINFO | libc::SA_ONSTACK);
+        ours.recovers();
+        assert!(CALLS.swap(0, Ordering::SeqCst) > 0, "it passes our faults on to us");
+        fault::reinstall().unwrap();
+        ours.recovers();
+        assert_eq!(CALLS.load(Ordering::SeqCst), 0, "ours is in front again");
+        assert_eq!(touch(foreign_page()), 0);
+        assert_eq!(CALLS.load(Ordering::SeqCst), 2, "the polite one and the first one");
+        return;
+    }
+    end_of(this_test!(), "circle").passed();
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The front between durable and lost: everything that is pending at one cut, laid out in lists
-//! that a [`Choice`](super::choice::Choice) indexes.
+//! that a [`Choice`] indexes.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

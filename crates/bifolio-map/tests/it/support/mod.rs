@@ -9,8 +9,11 @@ pub(crate) mod fork;
 pub(crate) mod process;
 
 use std::fmt::Debug;
+#[cfg(unix)]
 use std::fs::File;
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use bifolio_map::{Error, ErrorKind, page_size};
@@ -51,6 +54,7 @@ pub(crate) fn file_of(bytes: &[u8]) -> (TempDir, PathBuf) {
 }
 
 /// Cuts or extends a file behind everybody's back.
+#[cfg(unix)]
 pub(crate) fn truncate(path: &Path, len: u64) {
     File::options().write(true).open(path).and_then(|file| file.set_len(len)).expect("truncate");
 }
