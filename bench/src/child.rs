@@ -29,7 +29,8 @@ pub(crate) fn ask(task: &str, argument: &std::path::Path) -> Result<Answer> {
         return Err(format!("the child for {task} ended with {}", output.status).into());
     }
     let text = String::from_utf8(output.stdout)?;
-    let numbers: Vec<u64> = text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
+    let numbers: Vec<u64> =
+        text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
     match numbers[..] {
         [nanos, digest, from_disk] => {
             Ok(Answer { took: Duration::from_nanos(nanos), digest, from_disk })

@@ -42,7 +42,7 @@ pub(super) fn bandwidth(len: u64, rounds: usize) -> Result<Outcome> {
         .with("private", "", || Ok(kernel::sum(private)))
         .with("shared", "", || Ok(kernel::sum(shared)))
         .with("shared, scan", "", || {
-            means::scan(&both.view, bifolio_map::view::ScanPlan::Warm, 0..len, kernel::sum)
+            means::scan(&both.view, bifolio_map::view::ScanPlan::Auto, 0..len, kernel::sum)
         })
         .measure(rounds)
 }

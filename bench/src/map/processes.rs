@@ -51,7 +51,7 @@ pub(super) fn task(task: &str, path: &Path) -> Result<Sample> {
         }
         BY_SCAN => {
             let view = means::view(path)?;
-            means::scan(&view, bifolio_map::view::ScanPlan::Warm, 0..view.len(), sum)
+            means::scan(&view, bifolio_map::view::ScanPlan::Auto, 0..view.len(), sum)
         }
         _ => Err(format!("there is no task {task:?}").into()),
     })
