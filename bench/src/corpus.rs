@@ -53,7 +53,13 @@ impl Folios {
     }
 }
 
-/// A file of random words, written out and in the page cache.
+/// The byte that searches look for. It occurs once in [`NEEDLE_EVERY`] bytes.
+pub(crate) const NEEDLE: u8 = 0xff;
+/// Bytes between two needles.
+pub(crate) const NEEDLE_EVERY: u64 = 64 << 10;
+
+/// A file of random words, written out and in the page cache. All bytes are below 0x80 but the
+/// needles.
 #[derive(Debug)]
 pub(crate) struct TestFile {
     pub(crate) path: PathBuf,
@@ -87,6 +93,14 @@ impl Corpus {
         let mut written = 0;
         while written < len {
             words.fill(&mut piece);
+            for byte in &mut piece {
+                *byte &= 0x7f;
+            }
+            if written.is_multiple_of(NEEDLE_EVERY) {
+                for byte in piece.iter_mut().step_by(kernel::index(NEEDLE_EVERY)) {
+                    *byte = NEEDLE;
+                }
+            }
             sum = sum.wrapping_add(kernel::sum(&piece));
             file.write_all(&piece)?;
             written += piece.len() as u64;

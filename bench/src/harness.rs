@@ -39,6 +39,14 @@ pub(crate) fn timed(work: impl FnOnce() -> Result<u64>) -> Result<Sample> {
     Ok(Sample { took: started.elapsed(), digest })
 }
 
+/// Which contenders of a bench run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Field {
+    All,
+    /// Those with these names, whatever their parameters.
+    Only(&'static [&'static str]),
+}
+
 type Prepare<'a> = Box<dyn FnMut() -> Result<()> + 'a>;
 type Run<'a> = Box<dyn FnMut() -> Result<Sample> + 'a>;
 
@@ -106,6 +114,14 @@ impl<'a> Bench<'a> {
             prepare: Box::new(prepare),
             run: Box::new(run),
         });
+        self
+    }
+
+    /// Leaves out contenders that are not wanted.
+    pub(crate) fn field(mut self, field: Field) -> Self {
+        if let Field::Only(names) = field {
+            self.contenders.retain(|contender| names.contains(&contender.name.as_str()));
+        }
         self
     }
 

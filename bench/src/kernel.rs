@@ -21,7 +21,7 @@ pub(crate) fn sum(bytes: &[u8]) -> u64 {
     })
 }
 
-/// How often `byte` occurs, looked for the way a search does.
+/// How often `byte` occurs, looked for the way a search does: from find to find.
 pub(crate) fn count(byte: u8, bytes: &[u8]) -> u64 {
     memchr::memchr_iter(byte, bytes).count() as u64
 }

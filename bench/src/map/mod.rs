@@ -18,7 +18,7 @@ use write::Durable;
 
 use crate::Result;
 use crate::corpus::{Corpus, Folios};
-use crate::harness::Sample;
+use crate::harness::{Field, Sample};
 use crate::report::Report;
 use crate::suite::{Scale, Suite};
 
@@ -47,12 +47,12 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
     for folios in Folios::BOTH {
         let (file, note) = (corpus.file(folios.name(), len, folios)?, folios.as_str());
         for kernel in [SUM, SEARCH] {
-            report.outcome(&sequential::first_pass(&file, kernel, note, rounds)?)?;
-            report.outcome(&sequential::live_pass(&file, kernel, note, rounds)?)?;
+            report.outcome(&sequential::first_pass(&file, kernel, note, Field::All, rounds)?)?;
+            report.outcome(&sequential::live_pass(&file, kernel, note, Field::All, rounds)?)?;
         }
         report.outcome(&memory::faults(&corpus, &file, note, rounds)?)?;
         if folios == Folios::Large {
-            report.outcome(&random::warm_words(&file, count, rounds)?)?;
+            report.outcome(&random::warm_words(&file, count, Field::All, rounds)?)?;
             report.outcome(&random::chained_words(&file, count / 4, rounds)?)?;
             report.outcome(&random::warm_pages(&file, count / 20, rounds)?)?;
             let view = means::view(&file.path)?;
@@ -68,14 +68,14 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
     }
 
     let cold = corpus.file("cold", scale.pick(64 * MIB, 512 * MIB), Folios::Large)?;
-    report.outcome(&sequential::cold(&cold, few)?)?;
+    report.outcome(&sequential::cold(&cold, Field::All, few)?)?;
     report.outcome(&random::cold_pages(&cold, scale.pick(200, 2000), few)?)?;
     report.outcome(&processes::bytes_from_disk(&cold, few)?)?;
     std::fs::remove_file(&cold.path)?;
 
     for durable in [Durable::Later, Durable::Now] {
         let len = scale.pick(32 * MIB, 256 * MIB);
-        report.outcome(&write::fresh(&corpus, len, durable, few)?)?;
+        report.outcome(&write::fresh(&corpus, len, durable, Field::All, few)?)?;
         report.outcome(&write::again(&corpus, len, durable, few)?)?;
     }
     Ok(())

@@ -8,12 +8,17 @@ use memmap2::Advice;
 
 use super::means::{self, buffer};
 use crate::corpus::TestFile;
-use crate::harness::{Bench, Outcome, Work};
+use crate::harness::{Bench, Field, Outcome, Work};
 use crate::kernel::{Random, index, sum, word};
 use crate::{Result, cache, door};
 
 /// Warm words at random: independent loads, of which the processor keeps many in flight.
-pub(super) fn warm_words(file: &TestFile, count: usize, rounds: usize) -> Result<Outcome> {
+pub(super) fn warm_words(
+    file: &TestFile,
+    count: usize,
+    field: Field,
+    rounds: usize,
+) -> Result<Outcome> {
     let (map, view, open) =
         (door::map(&file.path)?, means::view(&file.path)?, File::open(&file.path)?);
     let (map, view, slice) = (&map[..], &view, door::slice(&view));
@@ -46,6 +51,7 @@ pub(super) fn warm_words(file: &TestFile, count: usize, rounds: usize) -> Result
         .with("get, 2 threads", "", move || {
             by_two(offsets, |offsets| fold(offsets, |at| Ok(view.get::<u64>(at)?)))
         })
+        .field(field)
         .measure(rounds)
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::FallocateFlags;
 
 use super::means::{self, BUFFERS, buffer};
 use crate::corpus::Corpus;
-use crate::harness::{Bench, Outcome, Sample, Work, timed};
+use crate::harness::{Bench, Field, Outcome, Sample, Work, timed};
 use crate::kernel::{self, index};
 use crate::{Result, door};
 
@@ -91,7 +91,13 @@ impl New {
 }
 
 /// A new file each time: creating it and giving it space are in the time, removing it is not.
-pub(super) fn fresh(corpus: &Corpus, len: u64, durable: Durable, rounds: usize) -> Result<Outcome> {
+pub(super) fn fresh(
+    corpus: &Corpus,
+    len: u64,
+    durable: Durable,
+    field: Field,
+    rounds: usize,
+) -> Result<Outcome> {
     let path = &corpus.path("written");
     let name = match durable {
         Durable::Later => "write a new file",
@@ -106,7 +112,7 @@ pub(super) fn fresh(corpus: &Corpus, len: u64, durable: Durable, rounds: usize) 
             bench = bench.with_parts(name, params, || remove(path), run);
         }
     }
-    let outcome = bench.measure(rounds)?;
+    let outcome = bench.field(field).measure(rounds)?;
     remove(path)?;
     Ok(outcome)
 }
