@@ -106,10 +106,15 @@ macro_rules! word {
 
             #[inline(always)]
             unsafe fn load_acquire(at: *const u8) -> Result<Self, Fault> {
-                // On x86 every load is an acquire load, and the inlined one is a compiler barrier.
+                // On x86 every load is an acquire load to the processor; the fence makes it one to
+                // the compiler, which otherwise may reuse what it read before.
                 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-                // SAFETY: the caller's promise is the load's.
-                return unsafe { Self::load(at) };
+                {
+                    // SAFETY: the caller's promise is the load's.
+                    let loaded = unsafe { Self::load(at) };
+                    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::Acquire);
+                    loaded
+                }
                 // Elsewhere the routine ends with the barrier.
                 #[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
                 {

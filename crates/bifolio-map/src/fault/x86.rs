@@ -82,6 +82,8 @@ global_asm!(
     "ret",
     concat!(local!("single_fault"), ":"),
     "mov ecx, dword ptr [esp+16]",
+    "mov dword ptr [ecx], 0",
+    "mov dword ptr [ecx+4], 0",
     "mov dword ptr [ecx+8], 1",
     "mov dword ptr [ecx+12], 0",
     "mov eax, ecx",

@@ -311,12 +311,22 @@ impl Section {
         let before = self.len()?;
         if len > before && space == Space::Allocate {
             return self.allocate_up_to(len).map_err(|error| {
-                // What was allocated past the old end goes back; the first error is the one to tell.
-                let _ = sys::truncate(&self.inner.object, before);
+                // What was allocated past the old end goes back, unless somebody else has made the
+                // section longer meanwhile; the first error is the one to tell.
+                if sys::len(&self.inner.object).is_ok_and(|now| now == before) {
+                    let _ = sys::truncate(&self.inner.object, before);
+                }
                 self.os(DOING, error).because(format!("asked for {len} bytes, it has {before}"))
             });
         }
-        sys::truncate(&self.inner.object, len).map_err(|error| {
+        let cut = sys::truncate(&self.inner.object, len);
+        let filled = match space {
+            Space::Allocate if len > 0 => {
+                cut.and_then(|()| sys::allocate(&self.inner.object, 0, len))
+            }
+            _ => cut,
+        };
+        filled.map_err(|error| {
             self.os(DOING, error).because(format!("asked for {len} bytes, it has {before}"))
         })
     }
@@ -382,15 +392,26 @@ impl Section {
         if level != Flush::Full || self.inner.kind != SectionKind::File {
             return Ok(());
         }
-        let Some(parent) = self.inner.path.as_deref().and_then(parent_of) else { return Ok(()) };
-        sys::sync_dir(parent).map_err(|error| self.os("sync the directory of", error))
+        // The name that the file has now, wherever it was moved and whatever link led to it.
+        let path = sys::file_of(&self.inner.object).and_then(sys::path_of);
+        let path = path.as_deref().or(self.inner.path.as_deref());
+        let Some(parent) = path.and_then(parent_of).map(Path::to_path_buf) else { return Ok(()) };
+        self.note_sync(sys::sync_dir(&parent))
     }
 
     /// Remembers for ever that a sync failed.
     pub(crate) fn note_sync(&self, outcome: std::io::Result<()>) -> Result<()> {
         outcome.map_err(|error| {
-            // A handle without the right to sync says so each time; nothing was lost by asking.
-            if error.kind() != std::io::ErrorKind::PermissionDenied {
+            // What has nothing to sync, or no right to, says so each time: nothing was lost.
+            use std::io::ErrorKind as Kind;
+            let harmless = matches!(
+                error.kind(),
+                Kind::PermissionDenied
+                    | Kind::InvalidInput
+                    | Kind::ReadOnlyFilesystem
+                    | Kind::Unsupported
+            );
+            if !harmless {
                 self.inner.state.sync_failed();
             }
             self.os("sync", error)
@@ -451,15 +472,17 @@ impl Section {
     }
 
     /// Whether calls that write through the handle go to the end of the file.
-    pub(crate) fn appends(&self) -> bool {
-        self.inner.appends == Appends::Yes
+    /// Whether calls on the handle and maps of the file are sure to show the same bytes: a local
+    /// file system that is known to keep one cache for both.
+    pub(crate) fn calls_meet_maps(&self) -> bool {
+        let usual = matches!(self.inner.kind, SectionKind::File | SectionKind::Temporary);
+        usual && sys::calls_meet_maps(&self.inner.object)
     }
 
     /// Runs `write`, during which this process does not change the length of the section, if file
     /// pages may be written by call at all.
     pub(crate) fn while_length_stands<T>(&self, write: impl FnOnce(&Object) -> T) -> Option<T> {
-        let usual = matches!(self.inner.kind, SectionKind::File | SectionKind::Temporary);
-        if !usual || self.appends() {
+        if !self.calls_meet_maps() || self.inner.appends == Appends::Yes {
             return None;
         }
         let _standing = self.inner.resizing.read().unwrap_or_else(|broken| broken.into_inner());

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -33,6 +33,10 @@ pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
 /// A file without a name in `dir`: it is gone with its last descriptor, however that goes, unless
 /// it is published. `None` where the file system has no such files.
 pub(crate) fn create_unnamed(dir: &Path, permissions: u32) -> Option<io::Result<File>> {
+    // It is published through its name there.
+    if !Path::new("/proc/self/fd").exists() {
+        return None;
+    }
     let mut options = File::options();
     options.read(true).write(true).mode(permissions).custom_flags(libc::O_TMPFILE);
     match options.open(dir) {
@@ -50,25 +54,39 @@ pub(crate) fn publish_unnamed(file: &File, path: &Path) -> io::Result<()> {
 
 /// The path that the system has for a descriptor, if any.
 pub(crate) fn path_of(file: &File) -> Option<PathBuf> {
+    if file.metadata().ok()?.nlink() == 0 {
+        return None; // what the system then shows is no path
+    }
     let path = std::fs::read_link(inherited_path(u64::try_from(raw(file)).ok()?)).ok()?;
     path.is_absolute().then_some(path)
 }
 
 /// What a block device can hold.
 pub(crate) fn block_device_len(file: &File) -> io::Result<u64> {
-    Ok(rustix::fs::seek(file.try_clone()?, rustix::fs::SeekFrom::End(0))?)
+    // Opened anew: seeking moves the cursor of every duplicate.
+    let number = u64::try_from(raw(file)).unwrap_or(u64::MAX);
+    let anew = File::open(inherited_path(number))?;
+    Ok(rustix::fs::seek(&anew, rustix::fs::SeekFrom::End(0))?)
 }
 
 /// Gives `from..to` space on the device. Bytes that are there stay.
+///
+/// First all of it without a change of length, then the length: so a disk that turns out too small
+/// leaves the length as it was, and who else extends the file meanwhile keeps what he gained.
 pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
-    check_size_limit(to)?;
-    loop {
-        return match rustix::fs::fallocate(object, FallocateFlags::empty(), from, to - from) {
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(rustix::io::Errno::OPNOTSUPP) => allocate_by_zeros(object, from, to),
-            result => Ok(result?),
-        };
+    if to > object.metadata()?.len() {
+        check_size_limit(to)?;
     }
+    for flags in [FallocateFlags::KEEP_SIZE, FallocateFlags::empty()] {
+        loop {
+            match rustix::fs::fallocate(object, flags, from, to - from) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::OPNOTSUPP) => return allocate_by_zeros(object, from, to),
+                result => break result?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Where the file system cannot allocate, zeros are written into the holes and past the end.
@@ -104,9 +122,7 @@ pub(crate) fn holes(
     use rustix::fs::SeekFrom;
     use rustix::io::Errno;
     // An own open file description, since seeking moves the cursor of every duplicate.
-    let Ok(file) = File::open(inherited_path(super::inheritance_number(object))) else {
-        return Ok(Vec::new());
-    };
+    let file = File::open(inherited_path(super::inheritance_number(object)))?;
     let mut found = Vec::new();
     let mut at = range.start;
     while at < range.end {
@@ -446,7 +462,7 @@ pub(crate) const READS_FRESH_PAGES_BY_CALL: bool = true;
 
 /// Bytes that the system reads ahead of a sequential reader of the object's device, if it says.
 pub(crate) fn read_ahead(object: &Object) -> Option<u64> {
-    let device = std::os::unix::fs::MetadataExt::dev(&object.metadata().ok()?);
+    let device = object.metadata().ok()?.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
     let kib: u64 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
@@ -460,4 +476,17 @@ pub(crate) fn extend_sparse(object: &Object, len: u64) -> io::Result<()> {
         Err(rustix::io::Errno::OPNOTSUPP) => super::truncate(object, len),
         result => Ok(result?),
     }
+}
+
+/// Whether calls on the file and maps of it show the same bytes: on the file systems that are known
+/// to keep one cache for both. (overlayfs is not among them: after a copy-up a map stays on the old
+/// file, and a call goes to the new one.)
+pub(crate) fn calls_meet_maps(object: &Object) -> bool {
+    // ext2 to ext4, xfs, btrfs, tmpfs, f2fs, ramfs. The field's type differs between architectures.
+    const KNOWN: [u32; 6] =
+        [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010, 0x8584_58f6];
+    let Ok(found) = rustix::fs::fstatfs(object) else { return false };
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "see above")]
+    #[allow(clippy::cast_sign_loss, reason = "a bit pattern")]
+    KNOWN.contains(&(found.f_type as u32))
 }

@@ -531,3 +531,8 @@ pub(crate) fn read_ahead(_object: &Object) -> Option<u64> {
 pub(crate) fn extend_sparse(object: &Object, len: u64) -> io::Result<()> {
     super::truncate(object, len)
 }
+
+/// Whether calls on the file and maps of it show the same bytes: on local file systems always.
+pub(crate) fn calls_meet_maps(_object: &Object) -> bool {
+    true
+}

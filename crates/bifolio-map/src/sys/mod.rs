@@ -38,6 +38,18 @@ cfg_select! {
     }
 }
 
+/// Writes all bytes by calls, or fails.
+pub(crate) fn write_all_at(object: &Object, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match write_at(object, offset + done as u64, &bytes[done..])? {
+            0 => return Err(std::io::ErrorKind::WriteZero.into()),
+            size => done += size,
+        }
+    }
+    Ok(())
+}
+
 /// How memory is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protection {

@@ -185,10 +185,9 @@ impl<M: Writable> View<M> {
     /// Copies `bytes` to `offset` by stores.
     #[inline]
     pub(super) fn store_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let stored = self.span.write(offset, bytes);
         self.note_change(offset, bytes.len());
-        self.span
-            .write(offset, bytes)
-            .map_err(|stop| self.explain(stop, Doing::Store, offset, bytes.len()))
+        stored.map_err(|stop| self.explain(stop, Doing::Store, offset, bytes.len()))
     }
 
     /// Stores a value at `offset`, at any alignment; the counterpart of [`get`](View::get).
@@ -198,7 +197,6 @@ impl<M: Writable> View<M> {
     #[inline]
     pub fn put<T: IntoBytes + Immutable>(&self, offset: u64, value: &T) -> Result<()> {
         let bytes = value.as_bytes();
-        self.note_change(offset, bytes.len());
         let stored = match *bytes {
             [a] => self.span.store(offset, a),
             [a, b] => self.span.store(offset, u16::from_ne_bytes([a, b])),
@@ -208,6 +206,7 @@ impl<M: Writable> View<M> {
             }
             _ => self.span.write(offset, bytes),
         };
+        self.note_change(offset, bytes.len());
         stored.map_err(|stop| self.explain(stop, Doing::Store, offset, bytes.len()))
     }
 
@@ -226,10 +225,9 @@ impl<M: Writable> View<M> {
     pub fn fill(&self, range: impl RangeBounds<u64>, byte: u8) -> Result<()> {
         let range = self.resolve(range, "fill")?;
         let (offset, size) = (range.start as u64, range.len());
+        let filled = self.span.fill(offset, byte, size);
         self.note_change(offset, size);
-        self.span
-            .fill(offset, byte, size)
-            .map_err(|stop| self.explain(stop, Doing::Store, offset, size))
+        filled.map_err(|stop| self.explain(stop, Doing::Store, offset, size))
     }
 
     /// Copies `range` to `to` within the view; they may overlap.

@@ -11,7 +11,7 @@ use crate::fault::guard::AtomicWord;
 
 macro_rules! atomic_view {
     ($name:ident, $word:ty, $method:ident, $size:literal) => {
-        #[doc = concat!("An aligned `", stringify!($word), "` in a view, shared by all who map it.")]
+        #[doc = concat!("An aligned `", stringify!($word), "` in a view, shared by all who map it (of a copy-on-write view: by all who use that view).")]
         ///
         /// Each operation may meet a fault, as any access to a file may, and so returns a
         /// `Result`; its errors are those of [`View::read_at`] and [`View::write_at`].
@@ -64,11 +64,9 @@ macro_rules! atomic_view {
             /// Those of [`View::write_at`].
             #[inline]
             pub fn store(&self, value: $word) -> Result<()> {
+                let stored = self.view.span.store(self.offset, value);
                 self.view.note_change(self.offset, $size);
-                self.view
-                    .span
-                    .store(self.offset, value)
-                    .map_err(|stop| self.view.explain(stop, Doing::Store, self.offset, $size))
+                stored.map_err(|stop| self.view.explain(stop, Doing::Store, self.offset, $size))
             }
 
             /// Stores and gives back what was there.
@@ -150,8 +148,9 @@ macro_rules! atomic_view {
                 &self,
                 access: impl Fn() -> Result<W, crate::memory::Stop>,
             ) -> Result<W> {
+                let outcome = access();
                 self.view.note_change(self.offset, $size);
-                access().map_err(|stop| self.view.explain(stop, Doing::Store, self.offset, $size))
+                outcome.map_err(|stop| self.view.explain(stop, Doing::Store, self.offset, $size))
             }
         }
     };

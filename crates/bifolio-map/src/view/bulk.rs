@@ -11,7 +11,7 @@ use super::explain::Doing;
 use super::{View, ViewMode, Writable};
 use crate::error::Result;
 use crate::memory::Stop;
-use crate::sys::{self, Object};
+use crate::sys;
 
 /// Writes of fewer bytes are not worth the question, which is a system call.
 pub(super) const LEAST: usize = 64 * 1024;
@@ -30,7 +30,7 @@ impl<M: Writable> View<M> {
         }
         for (piece, at) in bytes.chunks(PIECE).zip((offset..).step_by(PIECE)) {
             if self.span.is_resident(index(at)) == Some(false)
-                && self.write_by_call(at, piece)?.is_some()
+                && self.write_by_call(at, piece).is_some()
             {
                 continue;
             }
@@ -39,37 +39,16 @@ impl<M: Writable> View<M> {
         Ok(())
     }
 
-    /// Writes a piece by system calls; `None` if this section wants stores.
+    /// Writes a piece by system calls; `None` if this section wants stores, or if the call did not
+    /// do all of it: then the stores do, or say exactly why not.
     ///
     /// A call past the end of a file would extend it, which no store can do; so the length is
     /// asked for first, and our own process does not change it meanwhile.
-    fn write_by_call(&self, offset: u64, bytes: &[u8]) -> Result<Option<()>> {
-        let Some(section) = &self.section else { return Ok(None) };
+    fn write_by_call(&self, offset: u64, bytes: &[u8]) -> Option<()> {
         let at = self.offset + offset;
-        let outcome = section.while_length_stands(|object| {
-            if sys::len(object)? < at + bytes.len() as u64 {
-                return Ok(None); // stores say where the file ends
-            }
-            write_all(object, at, bytes).map(Some)
-        });
-        match outcome {
-            None => Ok(None),
-            Some(Ok(written)) => Ok(written),
-            Some(Err(error)) => {
-                section.lost(crate::section::Lost::Store);
-                Err(section.os("write", error).at_offset(at))
-            }
-        }
+        self.section.as_ref()?.while_length_stands(|object| {
+            let inside = sys::len(object).is_ok_and(|len| at + bytes.len() as u64 <= len);
+            (inside && sys::write_all_at(object, at, bytes).is_ok()).then_some(())
+        })?
     }
-}
-
-fn write_all(object: &Object, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match sys::write_at(object, offset + done as u64, &bytes[done..])? {
-            0 => return Err(std::io::ErrorKind::WriteZero.into()),
-            size => done += size,
-        }
-    }
-    Ok(())
 }

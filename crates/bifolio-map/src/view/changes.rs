@@ -1,7 +1,13 @@
-//! What a copy-on-write view has changed: one bit a page, set before each write.
+//! What a copy-on-write view has changed: one bit a page, set after each write.
+//!
+//! The order is what makes a page that is written while it is written back count as changed: the
+//! writer stores and then sets the bit, the one who writes back clears the bit and then reads. Both
+//! change the bit by sequentially consistent read-modify-writes, so whoever comes second sees what
+//! the first one stored.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::{CopyOnWrite, Mode, ReadWrite, View};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,19 +21,39 @@ pub(super) struct Changes {
     lead: usize,
     /// The address of the first byte that is counted: sub-views lie behind it.
     base: usize,
-    /// Bytes in the view that was made first, of which others are parts.
-    size: usize,
+    /// Bytes in the view that was made first, of which others are parts; a growing one's change.
+    size: AtomicUsize,
     page_bits: u32,
-    words: Box<[AtomicU64]>,
+    /// Made when a page in them is first changed: a view that may grow to terabytes costs nothing
+    /// for those that it does not have.
+    chunks: Box<[OnceLock<Box<Chunk>>]>,
 }
+
+/// The bits of 2^18 pages: a gigabyte where a page has 4 KiB.
+type Chunk = [AtomicU64; CHUNK_WORDS];
+const CHUNK_WORDS: usize = 4096;
 
 impl Changes {
     pub(super) fn new(size: usize, base: usize) -> Self {
         let page = page_size();
         let lead = base % page;
         let pages = (lead + size).div_ceil(page);
-        let words = (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { lead, base, size, page_bits: page.trailing_zeros(), words }
+        let chunks = (0..pages.div_ceil(64 * CHUNK_WORDS)).map(|_| OnceLock::new()).collect();
+        let size = AtomicUsize::new(size);
+        Self { lead, base, size, page_bits: page.trailing_zeros(), chunks }
+    }
+
+    /// The view is so long now.
+    pub(super) fn set_size(&self, size: usize) {
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    /// The words of the bits that exist, with their numbers.
+    fn words(&self) -> impl Iterator<Item = (usize, &AtomicU64)> {
+        self.chunks.iter().enumerate().flat_map(|(number, chunk)| {
+            let words = chunk.get().map_or(&[][..], |chunk| &chunk[..]);
+            words.iter().enumerate().map(move |(index, word)| (number * CHUNK_WORDS + index, word))
+        })
     }
 
     /// Notes a write of `size` bytes at `start`, counted from the base.
@@ -39,12 +65,10 @@ impl Changes {
         let first = (self.lead + start) >> self.page_bits;
         let last = (self.lead + start + size - 1) >> self.page_bits;
         for page in first..=last {
-            let Some(word) = self.words.get(page / 64) else { return };
-            let bit = 1 << (page % 64);
-            // Most writes hit a page that is noted already: a load is cheaper than an or.
-            if word.load(Ordering::Relaxed) & bit == 0 {
-                word.fetch_or(bit, Ordering::Relaxed);
-            }
+            let number = page / 64;
+            let Some(chunk) = self.chunks.get(number / CHUNK_WORDS) else { return };
+            let chunk = chunk.get_or_init(|| Box::new([const { AtomicU64::new(0) }; CHUNK_WORDS]));
+            chunk[number % CHUNK_WORDS].fetch_or(1 << (page % 64), Ordering::SeqCst);
         }
     }
 
@@ -52,8 +76,8 @@ impl Changes {
     fn ranges(&self, start: usize, size: usize) -> Vec<Range<u64>> {
         let page = 1usize << self.page_bits;
         let mut found: Vec<Range<u64>> = Vec::new();
-        for (index, word) in self.words.iter().enumerate() {
-            let mut bits = word.load(Ordering::Relaxed);
+        for (index, word) in self.words() {
+            let mut bits = word.load(Ordering::SeqCst);
             while bits != 0 {
                 let number = index * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
@@ -78,16 +102,20 @@ impl Changes {
         for number in (self.lead + range.start) / page..(self.lead + range.end).div_ceil(page) {
             let whole_start = (number * page).saturating_sub(self.lead);
             let whole_end = (number + 1) * page - self.lead;
-            let covered = range.start <= whole_start && whole_end.min(self.size) <= range.end;
-            if covered && let Some(word) = self.words.get(number / 64) {
-                word.fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
+            let end = self.size.load(Ordering::Relaxed);
+            let covered = range.start <= whole_start && whole_end.min(end) <= range.end;
+            let (word, bit) = (number / 64, 1 << (number % 64));
+            let chunk = self.chunks.get(word / CHUNK_WORDS).and_then(OnceLock::get);
+            if covered && let Some(chunk) = chunk {
+                chunk[word % CHUNK_WORDS].fetch_and(!bit, Ordering::SeqCst);
             }
         }
     }
 }
 
 impl<M: Mode> View<M> {
-    /// Notes a write, if this view keeps account. A constant decides for the other modes.
+    /// Notes a write, if this view keeps account: after the write, also after one that failed
+    /// half-way. Other modes have nothing to keep it in.
     #[inline]
     pub(super) fn note_change(&self, offset: u64, size: usize) {
         if let Some(changes) = &self.changes
@@ -151,29 +179,43 @@ impl View<CopyOnWrite> {
                         .because(format!("the range ends past the section's {live} bytes")),
                 ));
             }
-            let mut piece = vec![0; range.len().min(1 << 20)];
-            let mut at = wanted.start;
-            while at < wanted.end {
-                let size = piece.len().min(super::access::index(wanted.end - at));
-                self.read_at(at, &mut piece[..size])?;
-                let to = self.offset + at;
-                at += if section.appends() {
-                    // A call would write to the end of the file: stores go where they are told.
-                    section
-                        .view_of::<ReadWrite>(to..to + size as u64)?
-                        .store_at(0, &piece[..size])?;
-                    size as u64
-                } else {
-                    sys::write_at(section.object(), to, &piece[..size])
-                        .map_err(|error| section.os(DOING, error).at_offset(to))?
-                        as u64
-                };
-            }
-            section.sync(level)?;
-            if let Some(changes) = &self.changes {
+            let counted = self.changes.as_ref().map(|changes| {
                 let start = self.span.as_ptr().addr() - changes.base;
-                changes.clear(start + range.start..start + range.end);
+                (changes, start + range.start..start + range.end)
+            });
+            // First forgotten, then read: who writes meanwhile notes it again.
+            if let Some((changes, place)) = &counted {
+                changes.clear(place.clone());
             }
+            let written = self.write_range_to(section, wanted).and_then(|()| section.sync(level));
+            if let (Err(_), Some((changes, place))) = (&written, &counted) {
+                changes.note(place.start, place.len());
+            }
+            written?;
+        }
+        Ok(())
+    }
+
+    /// Writes one range to the same place of a section.
+    fn write_range_to(&self, section: &Section, range: &Range<u64>) -> Result<()> {
+        let size = super::access::index(range.end - range.start).min(1 << 20);
+        let mut piece = vec![0; size];
+        let mut at = range.start;
+        while at < range.end {
+            let size = piece.len().min(super::access::index(range.end - at));
+            let bytes = &mut piece[..size];
+            self.read_at(at, bytes)?;
+            let to = self.offset + at;
+            let by_call =
+                section.while_length_stands(|object| sys::write_all_at(object, to, bytes));
+            match by_call {
+                Some(outcome) => {
+                    outcome.map_err(|error| section.os("write back to", error).at_offset(to))?;
+                }
+                // Where calls go elsewhere or do not meet the maps, stores go where they are told.
+                None => section.view_of::<ReadWrite>(to..to + size as u64)?.store_at(0, bytes)?,
+            }
+            at += size as u64;
         }
         Ok(())
     }

@@ -64,8 +64,11 @@ impl Section {
                 self.os(DOING, error).because(format!("asked for {capacity} bytes of addresses"))
             },
         )?;
-        let changes = (M::MODE == ViewMode::CopyOnWrite)
-            .then(|| Arc::new(Changes::new(capacity, span.as_ptr().addr())));
+        let changes = (M::MODE == ViewMode::CopyOnWrite).then(|| {
+            let changes = Changes::new(capacity, span.as_ptr().addr());
+            changes.set_size(size);
+            Arc::new(changes)
+        });
         Ok(GrowableView {
             section: self.clone(),
             span,
@@ -147,6 +150,9 @@ impl<M: Mode> GrowableView<M> {
                 .extend(self.section.object(), M::MODE.protection(), 0, size)
                 .map_err(|error| self.section.os("extend the map of", error))?;
             self.len.store(size, Ordering::Release);
+            if let Some(changes) = &self.changes {
+                changes.set_size(size);
+            }
         }
         Ok(())
     }

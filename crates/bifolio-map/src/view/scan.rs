@@ -128,7 +128,7 @@ impl<M: Mode> View<M> {
     fn usable_ways(&self) -> Usable {
         let by_call = M::MODE != ViewMode::CopyOnWrite
             && sys::READS_FRESH_PAGES_BY_CALL
-            && self.section.as_ref().is_some_and(|s| s.kind() == crate::SectionKind::File);
+            && self.section.as_ref().is_some_and(crate::Section::calls_meet_maps);
         if by_call { Usable::Both } else { Usable::MapOnly }
     }
 
