@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::scratch::Scratch;
-use crate::section::{Section, SectionKind};
+use crate::section::{Access, Section, SectionKind};
 use crate::sys;
 use crate::view::ReadWrite;
 use lend::{ReadOnly, SealedSpan};
@@ -70,6 +70,20 @@ impl Frozen {
                     .because("it is not sealed memory, so others could change it"),
             ));
         }
+        // Only now, when nobody can take pages away any more: a hole would be filled at the first
+        // read, which may find no memory.
+        let len = section.len()?;
+        let present = match section.access() {
+            Access::ReadWrite if len > 0 => sys::allocate(section.object(), 0, len),
+            _ => Ok(()),
+        };
+        present.map_err(|error| section.os(DOING, error))?;
+        if section.allocated()? < len {
+            return Err(section.fail(
+                Error::new(ErrorKind::NotSupported, DOING)
+                    .because("it has holes, which only a handle for writing could fill"),
+            ));
+        }
         let span = SealedSpan::new(&section)?;
         Ok(Self { bytes: Bytes::Sealed { span, section } })
     }
@@ -119,11 +133,6 @@ impl Section {
             return Err(self.fail(Error::new(ErrorKind::NotSupported, DOING).because(
                 "only anonymous memory can be sealed, and only on Linux; see freeze_copy()",
             )));
-        }
-        let len = self.len()?;
-        if len > 0 {
-            // A hole would be filled at the first read, which may find no memory.
-            sys::allocate(self.object(), 0, len).map_err(|error| self.os(DOING, error))?;
         }
         sys::seal(self.object()).map_err(|error| {
             let error = self.os(DOING, error);

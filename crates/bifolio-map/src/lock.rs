@@ -70,6 +70,7 @@ pub enum LockState {
 pub struct FileLock {
     file: File,
     path: PathBuf,
+    access: Access,
     /// What the guards of this opening hold, or wait for. The systems do not keep an opening from
     /// locking twice (Unix) or cannot tell its locks from others' (Windows), so it is kept here.
     held: Mutex<Vec<(Range<u64>, sys::LockKind)>>,
@@ -111,14 +112,14 @@ impl FileLock {
     fn with(path: &Path, access: Access, create: Create) -> Result<Self> {
         let file = sys::open(path, access, create, 0o600)
             .map_err(|error| Error::os("open for locking", error).at_path(path))?;
-        Ok(Self { file, path: path.to_path_buf(), held: Mutex::default() })
+        Ok(Self { file, path: path.to_path_buf(), access, held: Mutex::default() })
     }
 
     /// Locks a range of bytes.
     ///
     /// # Errors
-    /// `Busy` with [`Patience::Try`], `TimedOut` with [`Patience::For`]; `InvalidInput` for an
-    /// empty range; `NotSupported` where the file system has no locks.
+    /// `Busy` with [`Patience::Try`], `TimedOut` with [`Patience::For`]; `ModeMismatch` for
+    /// an exclusive lock on what was opened for reading; `InvalidInput` for an empty range; `NotSupported` where the file system has no locks.
     pub fn lock(
         &self,
         range: impl RangeBounds<u64>,
@@ -131,6 +132,11 @@ impl FileLock {
             LockKind::Shared => sys::LockKind::Shared,
             LockKind::Exclusive => sys::LockKind::Exclusive,
         };
+        if kind == LockKind::Exclusive && self.access == Access::Read {
+            return Err(Error::new(ErrorKind::ModeMismatch, DOING)
+                .at_path(&self.path)
+                .because("opened for reading, which is enough for shared locks only"));
+        }
         let outcome = match patience {
             Patience::Try => self.try_lock(&range, how),
             Patience::For(time) => return self.lock_within(range, how, time),
@@ -239,7 +245,8 @@ impl FileLock {
     fn fail(&self, doing: &'static str, error: io::Error, range: &Range<u64>) -> Error {
         let error = Error::os(doing, error).at_path(&self.path).at_offset(range.start);
         match error.kind() {
-            ErrorKind::Busy => error.because("somebody else holds a lock there"),
+            ErrorKind::Busy => error
+                .because("somebody else holds a lock there, or this opening holds or awaits one"),
             _ => error,
         }
     }

@@ -38,6 +38,8 @@ pub(crate) enum Stop {
     ReadOnly,
     /// The architecture has no recoverable read-modify-write.
     NoAtomics,
+    /// There is no memory for the copy.
+    NoMemory,
     /// The system could not supply a page; so many bytes were accessed before it.
     Fault(usize),
 }
@@ -213,6 +215,9 @@ impl Span {
         let (base, size) = (part.base, part.size);
         drop(part);
         let Some(memory) = Arc::get_mut(&mut self.memory) else { return Err(self) };
+        if matches!(memory.kind, Kind::Reserved(_)) {
+            return Err(self);
+        }
         if let Kind::Mapped { base: map, size: map_size } = &mut memory.kind {
             if !sys::CAN_UNMAP_PARTS {
                 return Err(self);
@@ -318,7 +323,7 @@ impl Span {
     ) -> Result<(), Stop> {
         // Bounds first: a hostile length must not allocate.
         self.at(offset, size)?;
-        out.reserve(size);
+        out.try_reserve_exact(size).map_err(|_| Stop::NoMemory)?;
         let len = out.len();
         self.read_uninit(offset, &mut out.spare_capacity_mut()[..size])?;
         // SAFETY: the read initialised `size` bytes of the spare capacity.

@@ -1,6 +1,7 @@
 //! Waiting for a word in shared memory to change, and waking those who wait.
 //!
-//! The word is any aligned `u32` of a view that two processes (or threads) share. Linux waits on
+//! The word is any aligned `u32` of a view that two processes (or threads) share; a copy-on-write
+//! view shares nothing, and cannot wait. Linux waits on
 //! the page behind it (a futex that is not private), macOS from 14.4 on by
 //! `os_sync_wait_on_address`. Windows can wait on an address inside one process only; between
 //! processes the waiter looks again every few milliseconds there.
@@ -30,7 +31,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::sys::Waited;
 use crate::view::explain::Doing;
-use crate::view::{Mode, View};
+use crate::view::{Shared, View};
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +49,7 @@ pub enum Wake {
 ///
 /// # Errors
 /// `OutOfBounds`, `Misaligned`; the fault of the page.
-pub fn wait<M: Mode>(
+pub fn wait<M: Shared>(
     view: &View<M>,
     offset: u64,
     expected: u32,
@@ -71,7 +72,7 @@ pub fn wait<M: Mode>(
 ///
 /// # Errors
 /// `OutOfBounds`, `Misaligned`.
-pub fn wake_one<M: Mode>(view: &View<M>, offset: u64) -> Result<u32> {
+pub fn wake_one<M: Shared>(view: &View<M>, offset: u64) -> Result<u32> {
     wake(view, offset, 1)
 }
 
@@ -79,10 +80,10 @@ pub fn wake_one<M: Mode>(view: &View<M>, offset: u64) -> Result<u32> {
 ///
 /// # Errors
 /// `OutOfBounds`, `Misaligned`.
-pub fn wake_all<M: Mode>(view: &View<M>, offset: u64) -> Result<u32> {
+pub fn wake_all<M: Shared>(view: &View<M>, offset: u64) -> Result<u32> {
     wake(view, offset, u32::MAX)
 }
 
-fn wake<M: Mode>(view: &View<M>, offset: u64, count: u32) -> Result<u32> {
+fn wake<M: Shared>(view: &View<M>, offset: u64, count: u32) -> Result<u32> {
     view.span.wake(offset, count).map_err(|stop| view.explain(stop, Doing::Load, offset, 4))
 }

@@ -36,42 +36,56 @@ const SIGNALS: &[i32] = &[libc::SIGBUS];
 
 /// The handler that was there before ours, one for each of [`SIGNALS`].
 ///
-/// Two places, written in turn, and the number of the valid one: a handler that runs in another
-/// thread never sees half of an action. Writers hold [`INSTALLING`] or are the signal handler
-/// after a sent signal, which is as rare as it gets; a reader copies at once.
+/// An action is written into a place of its own, which is never written again, and then named: so a
+/// handler that runs in another thread reads a whole one, without a lock. There is a place for each
+/// time that somebody displaces us and we come back; when all are used up the last one stays.
 struct Previous {
-    places: [UnsafeCell<MaybeUninit<libc::sigaction>>; 2],
+    places: [UnsafeCell<MaybeUninit<libc::sigaction>>; PLACES],
+    claimed: AtomicUsize,
+    /// The number of the place that is valid, plus one; zero is the default action.
     valid: AtomicUsize,
 }
 
-// SAFETY: places are written before `valid` names them (release) and read after it was loaded
-// (acquire); a third action in the time of one copy would be needed for a torn read.
+const PLACES: usize = 32;
+
+// SAFETY: a place is written by the one who claimed it, before `valid` names it (release), and read
+// only after `valid` was loaded (acquire).
 unsafe impl Sync for Previous {}
 
 impl Previous {
     const fn new() -> Self {
         Self {
-            places: [
-                UnsafeCell::new(MaybeUninit::zeroed()),
-                UnsafeCell::new(MaybeUninit::zeroed()),
-            ],
+            places: [const { UnsafeCell::new(MaybeUninit::zeroed()) }; PLACES],
+            claimed: AtomicUsize::new(0),
             valid: AtomicUsize::new(0),
         }
     }
 
+    /// The action. Async-signal-safe.
     fn get(&self) -> libc::sigaction {
-        let place = self.places[self.valid.load(Ordering::Acquire)].get();
-        // SAFETY: writers use the other place as long as `valid` names this one.
-        let action = unsafe { place.read() };
-        // SAFETY: zeroed or written whole before `valid` named it; all zeros is the default action.
+        let Some(number) = self.valid.load(Ordering::Acquire).checked_sub(1) else {
+            // SAFETY: all zeros is the default action.
+            return unsafe { MaybeUninit::zeroed().assume_init() };
+        };
+        // SAFETY: named, so written, and never written again.
+        let action = unsafe { self.places[number].get().read() };
+        // SAFETY: as above.
         unsafe { action.assume_init() }
     }
 
+    /// Replaces the action. Async-signal-safe.
     fn set(&self, action: libc::sigaction) {
-        let next = 1 - self.valid.load(Ordering::Relaxed);
-        // SAFETY: readers use the other place until `valid` changes.
-        unsafe { self.places[next].get().write(MaybeUninit::new(action)) };
-        self.valid.store(next, Ordering::Release);
+        let number = self.claimed.fetch_add(1, Ordering::Relaxed);
+        if let Some(place) = self.places.get(number) {
+            // SAFETY: nobody else has this number, and nobody reads the place before it is named.
+            unsafe { place.get().write(MaybeUninit::new(action)) };
+            self.valid.store(number + 1, Ordering::Release);
+        }
+    }
+
+    /// Goes back to the default action. Async-signal-safe.
+    fn reset(&self) {
+        self.valid.store(0, Ordering::Release);
     }
 }
 
@@ -121,16 +135,21 @@ pub(super) fn status() -> Status {
     if displaced { Status::Displaced } else { Status::Active }
 }
 
-/// Puts our handler in front of whatever is there now.
-pub(super) fn take_over() -> Result<()> {
+/// Puts our handler in front again.
+pub(super) fn come_back() -> Result<()> {
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    take_over()
+}
+
+/// Puts our handler in front of whatever is there now. The caller holds [`INSTALLING`].
+fn take_over() -> Result<()> {
     for (index, &signal) in SIGNALS.iter().enumerate() {
         let found = current(signal);
         if is_ours(&found) {
             continue;
         }
         PREVIOUS[index].set(found);
-        register(signal)
-            .map_err(|error| Error::os("install the fault handler", error))?;
+        register(signal).map_err(|error| Error::os("install the fault handler", error))?;
     }
     Ok(())
 }
@@ -163,6 +182,9 @@ fn is_ours(action: &libc::sigaction) -> bool {
     action.sa_sigaction == on_signal as *const () as usize
 }
 
+/// "Action optional", of Linux's `asm-generic/siginfo.h`. No other system sends it.
+const BUS_MCEERR_AO: i32 = if cfg!(target_os = "linux") { 5 } else { i32::MAX };
+
 /// The handler.
 unsafe extern "C" fn on_signal(
     signal: i32,
@@ -172,7 +194,9 @@ unsafe extern "C" fn on_signal(
     // SAFETY: the kernel hands over a valid siginfo.
     let info_read = unsafe { &*info };
     let code = info_read.si_code;
-    if code > 0 {
+    // A memory error that nobody has stepped on yet is told in advance: nothing faulted.
+    let faulted = code > 0 && !(signal == libc::SIGBUS && code == BUS_MCEERR_AO);
+    if faulted {
         // SAFETY: for a fault the kernel fills in the address.
         let at = unsafe { info_read.si_addr() }.addr();
         // SAFETY: SA_SIGINFO makes the third argument a context, ours alone until we return.
@@ -187,7 +211,7 @@ unsafe extern "C" fn on_signal(
     let round = PASSING.iter().any(|passing| passing.load(Ordering::Acquire) == context.addr());
     if round {
         // SAFETY: the arguments are passed on as they came.
-        unsafe { pass_on(signal, info, context, code > 0, &ORIGINAL[index]) };
+        unsafe { pass_on(signal, info, context, faulted, &ORIGINAL[index]) };
         return;
     }
     let note = PASSING.iter().find(|passing| {
@@ -200,7 +224,7 @@ unsafe extern "C" fn on_signal(
         free.is_ok()
     });
     // SAFETY: as above.
-    unsafe { pass_on(signal, info, context, code > 0, &PREVIOUS[index]) };
+    unsafe { pass_on(signal, info, context, faulted, &PREVIOUS[index]) };
     if let Some(note) = note {
         note.store(0, Ordering::Release);
     }
@@ -242,8 +266,7 @@ unsafe fn pass_on(
     // SAFETY: both sets are valid; this is what the kernel does before it calls a handler.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const mask, before.as_mut_ptr()) };
     if action.sa_flags & libc::SA_RESETHAND != 0 {
-        // SAFETY: all zeros is the default action.
-        previous.set(unsafe { MaybeUninit::zeroed().assume_init() });
+        previous.reset();
     }
     if action.sa_flags & libc::SA_SIGINFO != 0 {
         // SAFETY: SA_SIGINFO says that the handler has this signature; it is neither SIG_DFL nor

@@ -39,8 +39,13 @@ pub(super) fn status() -> Status {
     if INSTALLED.load(Ordering::Acquire) { Status::Active } else { Status::NotInstalled }
 }
 
+/// Puts our handler first in the list again. It is never displaced.
+pub(super) fn come_back() -> Result<()> {
+    Ok(())
+}
+
 /// Puts our handler first in the list.
-pub(super) fn take_over() -> Result<()> {
+fn take_over() -> Result<()> {
     // SAFETY: `on_exception` has the signature that the call wants and lives as long as the process.
     let handle = unsafe { AddVectoredExceptionHandler(1, Some(on_exception)) };
     if handle.is_null() {

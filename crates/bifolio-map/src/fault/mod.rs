@@ -79,8 +79,8 @@ pub enum Status {
     NotInstalled,
     /// Our handler is the one that the system calls first.
     Active,
-    /// Another library installed a handler after ours and did not keep ours. If it does not pass
-    /// signals on, a fault ends the process.
+    /// Another library installed a handler after ours. If it does not pass signals on to ours (and
+    /// nobody can see whether it does), a fault ends the process.
     Displaced,
     /// No handler is needed: on this architecture every access goes through the kernel.
     NotNeeded,
@@ -122,7 +122,7 @@ pub fn check() -> Result<()> {
 /// What the system says.
 pub fn reinstall() -> Result<()> {
     match status() {
-        Status::Displaced => handler::take_over(),
+        Status::Displaced => handler::come_back(),
         Status::NotInstalled => handler::install(),
         Status::Active | Status::NotNeeded => Ok(()),
     }

@@ -98,7 +98,9 @@ impl SectionOptions {
     /// Those of [`Section::open`]; `AlreadyExists` with [`Create::New`]; `StorageFull`, and then
     /// no file is left behind; `InvalidInput` for creating with [`Access::Read`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Section> {
-        let path = path.as_ref();
+        // What is meant by a relative path now is meant by it when the name is synced, later.
+        let absolute = std::path::absolute(path.as_ref());
+        let path = absolute.as_deref().unwrap_or(path.as_ref());
         let doing = if self.create == Create::New { "create" } else { "open" };
         if self.create != Create::Never && self.access == Access::Read {
             return Err(Error::new(ErrorKind::InvalidInput, doing)

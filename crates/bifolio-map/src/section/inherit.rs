@@ -3,7 +3,7 @@
 
 use super::{Access, Appends, Section, SectionKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::{self, Identity};
+use crate::sys::{self, FileKind, Identity};
 
 /// A token's text form: `bifolio1:NUMBER:VOLUME:FILE:ACCESS:KIND:LENGTH`.
 const VERSION: &str = "bifolio1";
@@ -85,6 +85,14 @@ impl Section {
         if sys::identity(&object).map_err(|_| missing())? != (Identity { volume, file }) {
             return Err(missing());
         }
-        Ok(Self::of_object(object, access, kind, None, Appends::No))
+        // The token says what it was meant to be; what the handle is counts.
+        let kind = match sys::file_of(&object).map(sys::file_kind) {
+            None => kind,
+            Some(Ok(FileKind::Regular)) => kind,
+            Some(Ok(FileKind::BlockDevice | FileKind::CharDevice)) => SectionKind::Device,
+            Some(_) => return Err(missing()),
+        };
+        let path = sys::file_of(&object).and_then(sys::path_of);
+        Ok(Self::of_object(object, access, kind, path, Appends::No))
     }
 }

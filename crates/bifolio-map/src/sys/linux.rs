@@ -218,7 +218,6 @@ fn advice_code(advice: Advice) -> Option<i32> {
         Advice::HugePages => libc::MADV_HUGEPAGE,
         Advice::NoHugePages => libc::MADV_NOHUGEPAGE,
         Advice::ExcludeFromCoreDump => libc::MADV_DONTDUMP,
-        Advice::NotInChildren => libc::MADV_DONTFORK,
     })
 }
 
@@ -448,7 +447,6 @@ pub(crate) fn advice_name(advice: Advice) -> Option<&'static str> {
         Advice::HugePages => "madvise(MADV_HUGEPAGE)",
         Advice::NoHugePages => "madvise(MADV_NOHUGEPAGE)",
         Advice::ExcludeFromCoreDump => "madvise(MADV_DONTDUMP)",
-        Advice::NotInChildren => "madvise(MADV_DONTFORK)",
     })
 }
 

@@ -211,7 +211,11 @@ fn flags_of(protection: Protection) -> (ProtFlags, MapFlags) {
     match protection {
         Protection::Read => (ProtFlags::READ, MapFlags::SHARED),
         Protection::ReadWrite => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED),
-        Protection::CopyOnWrite => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE),
+        // A private view of a file larger than memory is as useful as a shared one; without the
+        // flag strict accounting would refuse it for what may never be written.
+        Protection::CopyOnWrite => {
+            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE)
+        }
     }
 }
 
@@ -345,7 +349,11 @@ pub(crate) fn open_inherited(
     _len: u64,
 ) -> io::Result<Object> {
     let path = inherited_path(number);
-    File::options().read(true).write(access == Access::ReadWrite).open(path)
+    File::options()
+        .read(true)
+        .write(access == Access::ReadWrite)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY) // a pipe must not block the opener
+        .open(path)
 }
 
 /// Borrowed view of a descriptor for calls that take numbers.

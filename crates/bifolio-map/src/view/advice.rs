@@ -35,8 +35,6 @@ pub enum Advice {
     NoHugePages,
     /// Leave it out of core dumps.
     ExcludeFromCoreDump,
-    /// Do not map it in forked children.
-    NotInChildren,
 }
 
 /// Whether a platform knows an advice.
@@ -51,7 +49,7 @@ pub enum Support {
 
 impl Advice {
     /// All of them, in the order of the table in `docs/PLATFORMS.md`.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::Normal,
         Self::Sequential,
         Self::Random,
@@ -63,7 +61,6 @@ impl Advice {
         Self::HugePages,
         Self::NoHugePages,
         Self::ExcludeFromCoreDump,
-        Self::NotInChildren,
     ];
 
     /// The call behind the advice on this platform. (A kernel or file system that is older or
@@ -79,7 +76,7 @@ impl<M: Mode> View<M> {
     ///
     /// # Errors
     /// `NotSupported` where platform, kernel or file system do not know the advice; for the
-    /// populating ones also the fault of a page: `StorageFault`, `StorageFull`, `UnexpectedEof`.
+    /// populating ones also `StorageFault` for a page that cannot be had, whatever the reason.
     #[doc(alias = "madvise")]
     pub fn advise(&self, range: impl RangeBounds<u64>, advice: Advice) -> Result<()> {
         const DOING: &str = "advise on";

@@ -42,6 +42,9 @@ impl<M: Mode> View<M> {
             Stop::NoAtomics => self
                 .fail(Error::new(ErrorKind::NotSupported, verb).at_offset(offset))
                 .because("this architecture has no recoverable read-modify-write"),
+            Stop::NoMemory => self
+                .fail(Error::new(ErrorKind::OutOfMemory, verb).at_offset(offset))
+                .because(format!("no memory for a copy of {size} bytes")),
             Stop::Fault(done) => self.explain_fault(doing, offset, size, done),
         }
     }
@@ -63,12 +66,13 @@ impl<M: Mode> View<M> {
             SectionKind::Device => None,
             _ => section.len().ok(),
         };
+        // A word is done or not done: if it reaches past the end, that is why.
+        let end = at.saturating_add(if done == 0 && size <= 8 { size as u64 } else { 1 });
         match (live, doing) {
-            (Some(live), _) if at >= live => {
+            (Some(live), _) if end > live => {
                 fail(ErrorKind::UnexpectedEof, format!("{progress}; the file ends at {live} now"))
             }
-            // A page that lies past a page-rounded end, while the byte does not, cannot be; what
-            // is left is a page inside the file that the system could not make.
+            // The byte lies inside the file, and the system could not make its page.
             (Some(_), Doing::Store) => fail(
                 ErrorKind::StorageFull,
                 format!("{progress}; the system had no space for this page"),

@@ -331,7 +331,7 @@ impl<M: Mode> View<M> {
     /// unmapped, the range stays where it is. A map can shrink by parts, from either side.
     ///
     /// # Errors
-    /// `OutOfBounds`; `Busy` while clones or parts of the view exist; `NotSupported` on Windows,
+    /// `OutOfBounds`; `Busy` while clones or parts of the view exist, and for views of a growable one; `NotSupported` on Windows,
     /// which unmaps whole views only. The view is lost with the error.
     pub fn shrink_to(self, range: impl RangeBounds<u64>) -> Result<Self> {
         const DOING: &str = "give back a part of";
@@ -343,8 +343,9 @@ impl<M: Mode> View<M> {
             Err(span) => {
                 let view = Self { span, offset, section, changes, mode };
                 Err(if crate::sys::CAN_UNMAP_PARTS {
-                    view.fail(Error::new(ErrorKind::Busy, DOING))
-                        .because("clones or parts of the view are in use")
+                    view.fail(Error::new(ErrorKind::Busy, DOING)).because(
+                        "clones or parts of the view are in use, or it was lent by a growable one",
+                    )
                 } else {
                     view.fail(Error::new(ErrorKind::NotSupported, DOING))
                         .because("this system unmaps whole views only")

@@ -400,7 +400,6 @@ fn the_usual_advice_is_taken_on_linux() {
         Advice::PopulateRead,
         Advice::PopulateWrite,
         Advice::ExcludeFromCoreDump,
-        Advice::NotInChildren,
     ] {
         view.advise(.., advice).unwrap();
     }
