@@ -89,7 +89,6 @@ pub(crate) const CARGO_DENY: Need = Need {
 pub(crate) const EXT4: Need = program("mkfs.ext4", &["mkfs.ext4"], &["e2fsprogs"]);
 pub(crate) const XFS: Need = program("mkfs.xfs", &["mkfs.xfs"], &["xfsprogs"]);
 pub(crate) const BTRFS: Need = program("mkfs.btrfs", &["mkfs.btrfs"], &["btrfs-progs"]);
-pub(crate) const FUSE: Need = program("fusermount3", &["fusermount3"], &["fuse3"]);
 
 const fn component(
     name: &'static str,

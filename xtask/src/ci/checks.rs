@@ -70,7 +70,7 @@ pub(super) const CHECKS: &[Check] = &[
         name: "test",
         what: "the tests of every crate",
         needs: &[],
-        wants: &[need::EXT4, need::XFS, need::BTRFS, need::FUSE],
+        wants: &[need::EXT4, need::XFS, need::BTRFS],
         run: test,
     },
     Check {
@@ -89,7 +89,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "i686",
-        what: "the tests of bifolio-map on 32 bits",
+        what: "the tests of bifolio-map and bifolio-testkit on 32 bits",
         needs: &[need::I686, need::GCC32],
         wants: &[],
         run: i686,
@@ -190,11 +190,36 @@ fn rustdoc(workspace: &Workspace) -> Result<Done, String> {
 }
 
 fn test(workspace: &Workspace) -> Result<Done, String> {
-    workspace
+    let tests = workspace
         .cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--examples"])
-        .arg("--no-fail-fast")
-        .run()
-        .map(|()| Done::Passed)
+        .arg("--no-fail-fast");
+    counting_skips(workspace, "test", tests)
+}
+
+/// Runs tests that may find that they cannot run here, and says how many did, and why: each writes
+/// a line `test<TAB>reason` to the file that `BIFOLIO_SKIPS` names (see bifolio-testkit).
+fn counting_skips(workspace: &Workspace, name: &str, tests: Cmd) -> Result<Done, String> {
+    let file = workspace.target.join(format!("skips-{name}"));
+    // One of an earlier run; that there is none is as good.
+    let _ = std::fs::remove_file(&file);
+    tests.env("BIFOLIO_SKIPS", &file).run()?;
+    let lines = std::fs::read_to_string(&file).unwrap_or_default();
+    Ok(skips_in_words(&lines).map_or(Done::Passed, Done::Noted))
+}
+
+/// How many tests were skipped, and the reasons with their numbers, the most frequent first.
+fn skips_in_words(lines: &str) -> Option<String> {
+    let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
+    for line in lines.lines() {
+        let reason = line.split_once('\t').map_or(line, |(_, reason)| reason);
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let total: usize = reasons.values().sum();
+    let mut sorted: Vec<_> = reasons.into_iter().collect();
+    sorted.sort_by_key(|&(reason, count)| (std::cmp::Reverse(count), reason));
+    let words: Vec<_> =
+        sorted.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();
+    (total > 0).then(|| format!("{total} tests skipped: {}", words.join("; ")))
 }
 
 fn doctest(workspace: &Workspace) -> Result<Done, String> {
@@ -205,29 +230,27 @@ fn doctest(workspace: &Workspace) -> Result<Done, String> {
 }
 
 fn i686(workspace: &Workspace) -> Result<Done, String> {
-    workspace
+    let tests = workspace
         .cargo(&["test", "--target", "i686-unknown-linux-gnu", "-p", "bifolio-map"])
-        .args(["--lib", "--bins", "--tests", "--no-fail-fast"])
-        .run()
-        .map(|()| Done::Passed)
+        .args(["-p", "bifolio-testkit", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+    counting_skips(workspace, "i686", tests)
 }
 
 /// The form for architectures that have no assembly, on this one.
 fn portable(workspace: &Workspace) -> Result<Done, String> {
-    workspace
+    let tests = workspace
         .cargo(&["test", "-p", "bifolio-map", "--lib", "--bins", "--tests", "--no-fail-fast"])
         .env("RUSTFLAGS", "--cfg bifolio_portable")
         // Other flags make everything again; its own folder keeps the ordinary build warm.
-        .env("CARGO_TARGET_DIR", workspace.target.join("portable"))
-        .run()
-        .map(|()| Done::Passed)
+        .env("CARGO_TARGET_DIR", workspace.target.join("portable"));
+    counting_skips(workspace, "portable", tests)
 }
 
 /// What touches memory; mounts, limits and other processes are the host's and are tested there.
 fn emulated(workspace: &Workspace) -> Result<Done, String> {
     workspace
         .cargo(&["test", "-p", "bifolio-map", "--target", "aarch64-unknown-linux-gnu"])
-        .args(["--test", "it", "--", "faults::", "views::", "streams::", "table::", "growable"])
+        .args(["--test", "it", "--", "faults::", "views::", "streams::", "table::", "growth::"])
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
         .env(
             "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
@@ -275,4 +298,17 @@ fn deny(workspace: &Workspace) -> Result<Done, String> {
     Ok(Done::Noted(
         "advisories not looked at: their database is not on the package registry".into(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::skips_in_words;
+
+    #[test]
+    fn skipped_tests_are_counted_with_their_reasons() {
+        assert_eq!(skips_in_words(""), None);
+        let lines = "a\tneeds root\nb\tneeds fs-verity\nc\tneeds root\n";
+        let words = "3 tests skipped: 2 x needs root; 1 x needs fs-verity";
+        assert_eq!(skips_in_words(lines).as_deref(), Some(words));
+    }
 }

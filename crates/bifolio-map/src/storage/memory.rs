@@ -365,3 +365,44 @@ impl StorageFile for MemoryFile {
         Ok(Box::new(View::<ReadWrite>::of_heap(span, range.start)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_and_store_maps_of_memory_are_the_files_bytes() {
+        let storage = MemoryStorage::new();
+        let file = storage.open(Path::new("a"), OpenMode::CreateNew).unwrap();
+        file.write_at(0, &[1; 4096]).unwrap();
+        let view = file.view(1000..3000).unwrap();
+        let map = file.store_map(0..4096).unwrap();
+        map.write_at(1003, b"odd place").unwrap();
+        map.store_release_u64(2000, 0x0102_0304_0506_0708).unwrap();
+        assert_eq!(view.read_vec(3..12).unwrap(), b"odd place");
+        assert_eq!(map.load_acquire_u64(2000).unwrap(), 0x0102_0304_0506_0708);
+        file.write_at(2996, b"late").unwrap();
+        assert_eq!(view.read_vec(1996..).unwrap(), b"late");
+        assert_eq!(view.get::<u16>(0).unwrap(), 0x0101);
+        assert_eq!(map.store_release_u64(4, 0).map_err(|e| e.kind()), Err(ErrorKind::Misaligned));
+    }
+
+    #[test]
+    fn two_threads_store_and_load_one_file() {
+        let storage = MemoryStorage::from_files([(PathBuf::from("a"), vec![0; 64])]);
+        let file = storage.open(Path::new("a"), OpenMode::ReadWrite).unwrap();
+        let (ours, theirs) = (file.store_map(0..64).unwrap(), file.store_map(0..64).unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                theirs.write_at(8, b"complete").unwrap();
+                theirs.store_release_u64(0, 1).unwrap();
+            });
+            while ours.load_acquire_u64(0).unwrap() == 0 {
+                std::thread::yield_now();
+            }
+            let mut bytes = [0; 8];
+            ours.read_at(8, &mut bytes).unwrap();
+            assert_eq!(&bytes, b"complete", "what was stored before the word");
+        });
+    }
+}

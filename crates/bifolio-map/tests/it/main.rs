@@ -2,7 +2,7 @@
 //!
 //! Run it as root and as an ordinary user: each sees things that the other does not. What a
 //! machine or user cannot do is printed as `SKIPPED: reason` and counted by bifolio-testkit.
-//! `BIFOLIO_BUDGET=100` makes the truncation storms as long as the release notes claim.
+//! `BIFOLIO_BUDGET=170` makes the truncation storms ten million accesses long.
 
 #![allow(clippy::cast_possible_truncation, reason = "sizes and patterns of tests are small")]
 #![allow(clippy::single_range_in_vec_init, reason = "the calls under test give lists of ranges")]
@@ -11,6 +11,8 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod creation;
+#[cfg(unix)]
+mod cut;
 #[cfg(target_os = "linux")]
 mod durability;
 mod errors;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bifolio::map::{ErrorKind, Read, Result as MapResult, Section, View, page_size};
+use bifolio::map::{ErrorKind, Read, Section, View, page_size};
 
 use super::{Outcome, Stop, Tour};
 use crate::exit::Exit;
@@ -64,7 +64,7 @@ impl Stop for Cut {
         if refused {
             return tour.skip(claim, "this system does not cut off mapped files");
         }
-        partner_cuts_once(&path, LEFT * page)?;
+        cut_once(&path, LEFT * page)?;
         let error = view.get::<u64>(LEFT * page).err();
         let kind = error.as_ref().map(bifolio::map::Error::kind);
         tour.check(
@@ -91,7 +91,7 @@ fn converse(partner: &mut super::child::Partner) -> Result<bool, CliError> {
     Ok(false)
 }
 
-fn partner_cuts_once(path: &std::path::Path, len: u64) -> Result<(), CliError> {
+fn cut_once(path: &std::path::Path, len: u64) -> Result<(), CliError> {
     File::options().write(true).open(path).and_then(|file| file.set_len(len)).at(path)
 }
 
@@ -112,10 +112,11 @@ impl Tally {
         self.odd += other.odd;
     }
 
-    /// A byte is what was written or, where the file grew again, zero.
-    fn note(&mut self, read: MapResult<u8>) {
+    /// Every byte is what was written or, in pages that are cut off and come back, zero.
+    fn note(&mut self, page: u64, read: Result<&[u8], &bifolio::map::Error>) {
+        let may_be = |byte: &u8| *byte == 1 || (*byte == 0 && page >= LEFT);
         match read {
-            Ok(0 | 1) => self.bytes += 1,
+            Ok(bytes) if bytes.iter().all(may_be) => self.bytes += 1,
             Ok(_) => self.wrong += 1,
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => self.errors += 1,
             // The file may be whole again by the time that its length is asked for.
@@ -130,10 +131,11 @@ fn read_until(view: &View<Read>, done: &AtomicBool) -> Tally {
     let page = page_size() as u64;
     while !done.load(Ordering::Relaxed) {
         for number in 0..PAGES {
-            tally.note(view.get::<u8>(number * page));
-            let mut bytes = [1; 300];
+            tally.note(number, view.get::<u8>(number * page).as_ref().map(std::slice::from_ref));
+            // Not a byte that could be right by chance.
+            let mut bytes = [0xee; 300];
             let read = view.read_at(number * page + 100, &mut bytes);
-            tally.note(read.map(|()| bytes.iter().copied().max().unwrap_or_default()));
+            tally.note(number, read.as_ref().map(|()| &bytes[..]));
         }
     }
     tally

@@ -29,10 +29,16 @@ impl Stop for Durable {
         let section = Section::create(tour.path("durable"), 64 * 1024)?;
         let view: View<ReadWrite> = section.view()?;
         for (level, promise) in [
-            (Flush::Start, "start: write-back begins, nothing is promised"),
-            (Flush::Barrier, "barrier: before whatever is written later"),
-            (Flush::Data, "data: the bytes survive a power cut, and the length"),
-            (Flush::Full, "full: and all metadata, and the name of the file"),
+            (Flush::Start, "flush(Start) succeeds: write-back begins, nothing is promised"),
+            (
+                Flush::Barrier,
+                "flush(Barrier) succeeds: the bytes reach the device before later ones",
+            ),
+            (
+                Flush::Data,
+                "flush(Data) succeeds: the bytes and the length are to survive a power cut",
+            ),
+            (Flush::Full, "flush(Full) succeeds: so are all metadata, and the name of the file"),
         ] {
             view.fill(.., level as u8 + 1)?;
             let started = Instant::now();
