@@ -199,7 +199,11 @@ impl Traced {
         }
         let mut done = 0;
         while done < steps {
-            ptrace::step(self.thread, None).map_err(|error| format!("cannot step: {error}"))?;
+            ptrace::step(self.thread, None).map_err(|error| match error {
+                // The whole process can end while this thread is stopped.
+                Errno::ESRCH => format!("the child ended after {done} instructions"),
+                other => format!("cannot step: {other}"),
+            })?;
             match self.next_stop()? {
                 Signal::SIGTRAP => done += 1,
                 MARK => break,
