@@ -18,11 +18,21 @@ pub(crate) fn drop_file(path: &Path) -> Result<()> {
 
 /// Bytes that this process has had read from devices so far.
 pub(crate) fn bytes_from_disk() -> Result<u64> {
+    counter("read_bytes: ")
+}
+
+/// Bytes that this process has had written to devices so far, or that will be: the kernel counts
+/// them when a clean page becomes dirty.
+pub(crate) fn bytes_to_disk() -> Result<u64> {
+    counter("write_bytes: ")
+}
+
+fn counter(name: &str) -> Result<u64> {
     let counters = std::fs::read_to_string("/proc/self/io")?;
     let count = counters
         .lines()
-        .find_map(|line| line.strip_prefix("read_bytes: "))
-        .ok_or("/proc/self/io has no read_bytes")?;
+        .find_map(|line| line.strip_prefix(name))
+        .ok_or_else(|| format!("/proc/self/io has no {name}"))?;
     Ok(count.parse()?)
 }
 

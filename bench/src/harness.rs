@@ -32,6 +32,13 @@ pub(crate) struct Sample {
     pub(crate) digest: u64,
 }
 
+impl Sample {
+    /// A run of which a number of bytes is the result.
+    pub(crate) fn count(bytes: u64) -> Self {
+        Self { took: Duration::ZERO, digest: bytes }
+    }
+}
+
 /// Times `work`, which returns its digest.
 pub(crate) fn timed(work: impl FnOnce() -> Result<u64>) -> Result<Sample> {
     let started = Instant::now();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::Result;
 use crate::goal::Goal;
-use crate::harness::{Outcome, Row};
+use crate::harness::{Outcome, Row, Unit};
 
 /// Where results go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,17 +84,17 @@ fn line(outcome: &Outcome, row: &Row) -> serde_json::Value {
         "bench": outcome.bench,
         "contender": row.contender,
         "params": row.params,
-        "median": digits(row.median()),
-        "min": digits(row.min()),
-        "max": digits(row.max()),
+        "median": digits(outcome.unit, row.median()),
+        "min": digits(outcome.unit, row.min()),
+        "max": digits(outcome.unit, row.max()),
         "unit": outcome.unit.as_str(),
         "runs": row.runs(),
     })
 }
 
-/// Four digits: more would be noise.
-fn digits(value: f64) -> f64 {
-    format!("{value:.3e}").parse().unwrap_or(value)
+/// Four digits of what is timed: more would be noise. Counts are exact.
+fn digits(unit: Unit, value: f64) -> f64 {
+    if unit == Unit::Bytes { value } else { format!("{value:.3e}").parse().unwrap_or(value) }
 }
 
 fn table(outcome: &Outcome) -> Table {
@@ -109,7 +109,7 @@ fn table(outcome: &Outcome) -> Table {
         }
     }
     for row in &outcome.rows {
-        let number = |value: f64| format!("{}", digits(value));
+        let number = |value: f64| digits(outcome.unit, value).to_string();
         let ratio =
             rival.map_or_else(String::new, |rival| format!("{:.2}", outcome.speed_of(row, rival)));
         table.add_row([

@@ -8,6 +8,7 @@ mod memory;
 mod processes;
 mod random;
 mod sequential;
+mod taken;
 mod write;
 
 use std::path::Path;
@@ -63,6 +64,7 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
                 }
             }
             report.outcome(&guard::installed(&file, few)?)?;
+            report.outcome(&taken::memory(&file, few)?)?;
         }
         std::fs::remove_file(&file.path)?;
     }
@@ -71,8 +73,10 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
     report.outcome(&sequential::cold(&cold, Field::All, few)?)?;
     report.outcome(&random::cold_pages(&cold, scale.pick(200, 2000), few)?)?;
     report.outcome(&processes::bytes_from_disk(&cold, few)?)?;
+    report.outcome(&taken::one_byte(&cold, few)?)?;
     std::fs::remove_file(&cold.path)?;
 
+    report.outcome(&taken::written_again(&corpus, scale.pick(16, 64) * MIB, few)?)?;
     for durable in [Durable::Later, Durable::Now] {
         let len = scale.pick(32 * MIB, 256 * MIB);
         report.outcome(&write::fresh(&corpus, len, durable, Field::All, few)?)?;
