@@ -17,7 +17,7 @@ use crate::sys;
 pub(super) const LEAST: usize = 64 * 1024;
 
 /// Bytes about which one question is asked.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
 
 impl<M: Writable> View<M> {
     /// Writes many bytes. The bounds are checked here, so that nothing is written if they are wrong.
