@@ -62,14 +62,14 @@ fn done(value: impl Into<u64>) -> Loaded {
 macro_rules! words {
     ($($load:ident $store:ident $word:ty, $atomic:ty;)*) => {$(
         pub(super) unsafe fn $load(at: *const u8) -> Loaded {
-            let mut bytes = [0; size_of::<$word>()];
-            // SAFETY: the caller promises the bytes; unaligned ones are read one by one.
-            unsafe { copy(bytes.as_mut_ptr(), at, bytes.len(), at.addr(), 0) };
             if at.cast::<$atomic>().is_aligned() {
                 // SAFETY: the caller promises the bytes, and they are aligned.
                 let atomic = unsafe { <$atomic>::from_ptr(at.cast_mut().cast()) };
                 return done(atomic.load(Ordering::Acquire));
             }
+            let mut bytes = [0; size_of::<$word>()];
+            // SAFETY: the caller promises the bytes; unaligned ones are read one by one.
+            unsafe { copy(bytes.as_mut_ptr(), at, bytes.len(), at.addr(), 0) };
             done(<$word>::from_ne_bytes(bytes))
         }
         pub(super) unsafe fn $store(at: *mut u8, value: u64) -> Loaded {
