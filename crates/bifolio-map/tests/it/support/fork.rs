@@ -6,8 +6,10 @@ pub(crate) fn forked_sleeper() -> i32 {
     // SAFETY: the child makes system calls only.
     let pid = unsafe { libc::fork() };
     if pid > 0 {
-        let sleeper = rustix::process::Pid::from_raw(pid).unwrap();
-        while rustix::process::getsid(Some(sleeper)).unwrap() != sleeper {
+        // Not by rustix, whose `Pid` cannot be 0: so the child's session is called until it has its
+        // own, if the leader of ours lives outside this PID namespace (a container without init).
+        // SAFETY: no pointers.
+        while unsafe { libc::getsid(pid) } != pid {
             std::thread::yield_now();
         }
     }
