@@ -471,7 +471,6 @@ impl Section {
         self.inner.state.check().map_err(|error| self.fail(error))
     }
 
-    /// Whether calls that write through the handle go to the end of the file.
     /// Whether calls on the handle and maps of the file are sure to show the same bytes: a local
     /// file system that is known to keep one cache for both.
     pub(crate) fn calls_meet_maps(&self) -> bool {
