@@ -23,7 +23,8 @@ pub(crate) struct Troubles(Vec<(Installer, Trouble)>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Installer {
     Rustup(Toolchain),
-    Apt,
+    /// The packages of one need: another one's may be to be had when these are not.
+    Apt(&'static [&'static str]),
     Cargo,
 }
 
@@ -41,7 +42,7 @@ impl Installer {
             Source::Target(toolchain, _) | Source::Component(toolchain, _) => {
                 Installer::Rustup(toolchain)
             }
-            Source::Apt(_) => Installer::Apt,
+            Source::Apt(packages) => Installer::Apt(packages),
             Source::Cargo(_) => Installer::Cargo,
         }
     }
@@ -68,17 +69,17 @@ pub(crate) fn install(missing: &[Need], workspace: &Workspace) -> Troubles {
             note(Installer::Rustup(toolchain), rustup(toolchain, &wanted, workspace));
         }
     }
-    let packages: BTreeSet<&str> = missing
+    let packages: BTreeSet<&'static [&'static str]> = missing
         .iter()
         .filter_map(|need| match need.source {
             Source::Apt(packages) => Some(packages),
             _ => None,
         })
-        .flatten()
-        .copied()
         .collect();
     if !packages.is_empty() {
-        note(Installer::Apt, apt(&packages));
+        for (packages, trouble) in apt(&packages) {
+            note(Installer::Apt(packages), Err(trouble));
+        }
     }
     for need in missing {
         if let Source::Cargo(name) = need.source {
@@ -130,12 +131,17 @@ fn rustup(toolchain: Toolchain, wanted: &[Source], workspace: &Workspace) -> Res
     }
 }
 
-fn apt(packages: &BTreeSet<&str>) -> Result<(), Trouble> {
+/// Installs all packages in one call. If that fails, one of them may be at fault (or two conflict):
+/// then each need's on their own. Returns what could not be had, and why.
+fn apt(needs: &BTreeSet<&'static [&'static str]>) -> Vec<(&'static [&'static str], Trouble)> {
+    let nothing = |why: &str| {
+        needs.iter().map(|packages| (*packages, Trouble::Machine(why.into()))).collect()
+    };
     if need::find_program(&["apt-get"]).is_none() {
-        return Err(Trouble::Machine("this machine has no apt-get".into()));
+        return nothing("this machine has no apt-get");
     }
     let Some(prefix) = root_prefix() else {
-        return Err(Trouble::Machine("apt-get needs root, and sudo is not to be had".into()));
+        return nothing("apt-get needs root, and sudo is not to be had");
     };
     let apt = |args: &[&str]| {
         let mut words = prefix.to_vec();
@@ -146,12 +152,22 @@ fn apt(packages: &BTreeSet<&str>) -> Result<(), Trouble> {
     };
     // A list that cannot be refreshed may still be good enough to install from.
     let refreshed = attempt(&apt(&["update"]));
-    let mut words = vec!["install", "--no-install-recommends"];
-    words.extend(packages);
-    attempt(&apt(&words)).map_err(|trouble| match refreshed {
-        Err(Trouble::Machine(why)) => Trouble::Machine(why),
-        _ => trouble,
-    })
+    let install = |packages: &[&str]| {
+        let mut words = vec!["install", "--no-install-recommends"];
+        words.extend(packages);
+        attempt(&apt(&words)).map_err(|trouble| match &refreshed {
+            Err(Trouble::Machine(why)) => Trouble::Machine(why.clone()),
+            _ => trouble,
+        })
+    };
+    match install(&needs.iter().copied().flatten().copied().collect::<Vec<_>>()) {
+        Ok(()) => Vec::new(),
+        Err(_) if needs.len() > 1 => needs
+            .iter()
+            .filter_map(|packages| install(packages).err().map(|trouble| (*packages, trouble)))
+            .collect(),
+        Err(trouble) => needs.iter().map(|packages| (*packages, trouble.clone())).collect(),
+    }
 }
 
 /// The words that make a command run as root: none, or `sudo -n`; `None` if it cannot.
@@ -226,10 +242,11 @@ mod tests {
 
     #[test]
     fn trouble_is_found_by_whoever_would_have_brought_the_need() {
-        let troubles =
-            Troubles(vec![(Installer::Apt, Trouble::Machine("apt-get needs root".into()))]);
+        let wine = Installer::of(need::WINE.source);
+        let troubles = Troubles(vec![(wine, Trouble::Machine("apt-get needs root".into()))]);
         assert!(matches!(troubles.of(&need::WINE), Some(Trouble::Machine(_))));
         assert_eq!(troubles.of(&need::WINDOWS), None);
+        assert_eq!(troubles.of(&need::MINGW), None, "other packages are another matter");
         assert_eq!(troubles.of(&need::CARGO_DENY), None);
     }
 

@@ -19,8 +19,6 @@ enum Probe {
     Program(&'static [&'static str]),
     /// This file or folder exists below the toolchain's sysroot.
     Sysroot(Toolchain, &'static str),
-    /// `gcc -m32` finds the 32-bit C library.
-    Gcc32,
     /// This program exists on the path or among the tools that we built.
     Tool(&'static str),
 }
@@ -68,11 +66,14 @@ pub(crate) const MINGW: Need =
 /// Debian's wine64 package without its wine package puts nothing on the path.
 pub(crate) const WINE: Need =
     program("Wine", &["wine", "wine64", "/usr/lib/wine/wine64"], &["wine", "wine64"]);
-pub(crate) const GCC32: Need = Need {
-    name: "the 32-bit C library",
-    probe: Probe::Gcc32,
-    source: Source::Apt(&["gcc-multilib"]),
-};
+/// Not gcc-multilib, which Debian does not install beside a compiler for another architecture.
+pub(crate) const I686_GCC: Need = program(
+    "a linker for i686",
+    &["i686-linux-gnu-gcc"],
+    &["gcc-i686-linux-gnu", "libc6-dev-i386-cross"],
+);
+pub(crate) const I686_LIBS: Need =
+    program("the 32-bit C library", &["/lib/ld-linux.so.2"], &["lib32gcc-s1"]);
 pub(crate) const ARM_GCC: Need = program(
     "a linker for aarch64",
     &["aarch64-linux-gnu-gcc"],
@@ -126,11 +127,6 @@ impl Need {
             Probe::Sysroot(toolchain, path) => {
                 toolchain.sysroot(&workspace.root).is_some_and(|root| root.join(path).exists())
             }
-            Probe::Gcc32 => Cmd::new("gcc")
-                .args(["-m32", "-print-file-name=crt1.o"])
-                .output()
-                // Without the library gcc echoes the bare name.
-                .is_ok_and(|path| Path::new(path.trim()).is_file()),
             Probe::Tool(name) => find_tool(name, workspace).is_some(),
         }
     }
@@ -220,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_remedy_is_one_line() {
-        for need in [RUSTFMT, MIRI, NIGHTLY, WINDOWS, WINE, GCC32, CARGO_DENY, XFS] {
+        for need in [RUSTFMT, MIRI, NIGHTLY, WINDOWS, WINE, I686_LIBS, CARGO_DENY, XFS] {
             assert_eq!(need.remedy().lines().count(), 1, "{}", need.name);
         }
         assert_eq!(WINE.remedy(), "sudo apt-get install -y wine wine64");

@@ -90,7 +90,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "i686",
         what: "the tests of bifolio-map and bifolio-testkit on 32 bits",
-        needs: &[need::I686, need::GCC32],
+        needs: &[need::I686, need::I686_GCC, need::I686_LIBS],
         wants: &[],
         run: i686,
     },
@@ -232,7 +232,8 @@ fn doctest(workspace: &Workspace) -> Result<Done, String> {
 fn i686(workspace: &Workspace) -> Result<Done, String> {
     let tests = workspace
         .cargo(&["test", "--target", "i686-unknown-linux-gnu", "-p", "bifolio-map"])
-        .args(["-p", "bifolio-testkit", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        .args(["-p", "bifolio-testkit", "--lib", "--bins", "--tests", "--no-fail-fast"])
+        .env("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER", "i686-linux-gnu-gcc");
     counting_skips(workspace, "i686", tests)
 }
 
