@@ -4,6 +4,7 @@ mod error;
 pub mod fault;
 mod frozen;
 mod lock;
+pub mod machine;
 mod memory;
 pub mod range;
 mod scratch;

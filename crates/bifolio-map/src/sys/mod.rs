@@ -8,24 +8,29 @@
 cfg_select! {
     target_os = "linux" => {
         mod linux;
+        mod linux_machine;
         mod lock_unix;
         mod unix;
         pub(crate) use linux::*;
+        pub(crate) use linux_machine::*;
         pub(crate) use lock_unix::*;
         pub(crate) use unix::*;
     }
     target_vendor = "apple" => {
         mod lock_unix;
         mod macos;
+        mod macos_machine;
         mod unix;
         pub(crate) use lock_unix::*;
         pub(crate) use macos::*;
+        pub(crate) use macos_machine::*;
         pub(crate) use unix::*;
     }
     windows => {
         mod windows;
         mod windows_file;
         mod windows_lock;
+        mod windows_machine;
         mod windows_map;
         mod windows_pagefile;
         mod windows_reserve;
@@ -33,6 +38,7 @@ cfg_select! {
         pub(crate) use windows::*;
         pub(crate) use windows_file::*;
         pub(crate) use windows_lock::*;
+        pub(crate) use windows_machine::*;
         pub(crate) use windows_map::*;
         pub(crate) use windows_reserve::*;
     }

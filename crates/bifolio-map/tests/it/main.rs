@@ -26,6 +26,7 @@ mod handlers;
 #[cfg(target_os = "linux")]
 mod limits;
 mod locks;
+mod machine;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod private;

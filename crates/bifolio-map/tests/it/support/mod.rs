@@ -2,6 +2,8 @@
 //! errors that are expected.
 
 #[cfg(target_os = "linux")]
+pub(crate) mod cgroup;
+#[cfg(target_os = "linux")]
 pub(crate) mod disk;
 #[cfg(target_os = "linux")]
 pub(crate) mod fork;
