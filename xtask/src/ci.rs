@@ -2,6 +2,7 @@
 
 mod checks;
 mod report;
+pub(crate) mod skips;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -20,6 +21,8 @@ pub(crate) enum Done {
     Passed,
     /// Passed, and here is something to know about it.
     Noted(String),
+    /// This machine or user cannot do it at all.
+    Skipped(String),
     /// There was nothing to check: neither passed nor skipped, and not counted.
     Absent(String),
 }
@@ -162,6 +165,7 @@ fn run(check: &Check, workspace: &Workspace, troubles: &Troubles) -> Row {
         None => match (check.run)(workspace) {
             Ok(Done::Passed) => Outcome::Passed(lacking(check, workspace)),
             Ok(Done::Noted(note)) => Outcome::Passed(note),
+            Ok(Done::Skipped(why)) => Outcome::Skipped(Cause::Machine, why),
             Ok(Done::Absent(why)) => Outcome::Absent(why),
             Err(why) => Outcome::Failed(why),
         },

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `ci.rs` runs the table in `ci/checks.rs`; `need.rs` says what a check
 //! needs from the machine and `install.rs` fetches it; `house.rs` holds the rules that no
-//! compiler knows; `wine.rs`, `fuzz.rs` and `miri.rs` are the tools that want preparation.
+//! compiler knows; `wine.rs`, `fuzz.rs` and `miri.rs` are the tools that want preparation, `user.rs`
+//! the tests as an ordinary user.
 //!
 //! This is a program; it is also a library so that `fuzz/` can reach [`source`].
 //! Failures are sentences (`String`) because a developer reads them and no code matches on them.
@@ -18,6 +19,7 @@ mod miri;
 mod need;
 mod readme;
 pub mod source;
+mod user;
 mod wine;
 mod workspace;
 

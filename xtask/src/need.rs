@@ -87,6 +87,7 @@ pub(crate) const CARGO_DENY: Need = Need {
     source: Source::Cargo("cargo-deny"),
 };
 
+pub(crate) const SETPRIV: Need = program("setpriv", &["setpriv"], &["util-linux"]);
 pub(crate) const EXT4: Need = program("mkfs.ext4", &["mkfs.ext4"], &["e2fsprogs"]);
 pub(crate) const XFS: Need = program("mkfs.xfs", &["mkfs.xfs"], &["xfsprogs"]);
 pub(crate) const BTRFS: Need = program("mkfs.btrfs", &["mkfs.btrfs"], &["btrfs-progs"]);

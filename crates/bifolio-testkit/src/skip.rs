@@ -54,12 +54,12 @@ impl Skip {
         }
     }
 
-    /// Adds a line with the name of the test and the reason.
+    /// Adds a line: the name of the test, a tab, the reason.
     fn add_to(&self, path: &Path) {
         let thread = thread::current();
         let test = thread.name().unwrap_or("unnamed");
         // One write of one line: appends of several processes do not mix.
-        let line = format!("{test}: {self}\n");
+        let line = format!("{test}\t{self}\n");
         let written = OpenOptions::new()
             .create(true)
             .append(true)
@@ -135,7 +135,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);
-        assert!(lines[0].contains("every_skip_is_one_line_of_the_file: needs root"), "{text}");
+        assert!(lines[0].contains("every_skip_is_one_line_of_the_file\tneeds root"), "{text}");
         assert!(lines[1].ends_with("needs mkfs.xfs"), "{text}");
     }
 

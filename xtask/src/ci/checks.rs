@@ -1,10 +1,10 @@
 //! The table of checks, in the order in which they run: quick ones first.
 
-use super::Done;
+use super::{Done, skips};
 use crate::cmd::Cmd;
 use crate::need::{self, Need};
 use crate::workspace::{Loom, Workspace};
-use crate::{fuzz, house, miri, readme, wine};
+use crate::{fuzz, house, miri, readme, user, wine};
 
 pub(super) struct Check {
     pub(super) name: &'static str,
@@ -72,6 +72,13 @@ pub(super) const CHECKS: &[Check] = &[
         needs: &[],
         wants: &[need::EXT4, need::XFS, need::BTRFS],
         run: test,
+    },
+    Check {
+        name: "user",
+        what: "the tests and the tour as an ordinary user",
+        needs: &[need::SETPRIV],
+        wants: &[],
+        run: user::check,
     },
     Check {
         name: "doctest",
@@ -193,33 +200,13 @@ fn test(workspace: &Workspace) -> Result<Done, String> {
     let tests = workspace
         .cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--examples"])
         .arg("--no-fail-fast");
-    counting_skips(workspace, "test", tests)
+    run_counting_skips(workspace, "test", tests)
 }
 
-/// Runs tests that may find that they cannot run here, and says how many did, and why: each writes
-/// a line `test<TAB>reason` to the file that `BIFOLIO_SKIPS` names (see bifolio-testkit).
-fn counting_skips(workspace: &Workspace, name: &str, tests: Cmd) -> Result<Done, String> {
+/// Runs tests that may find that they cannot run here, and says how many did, and why.
+fn run_counting_skips(workspace: &Workspace, name: &str, tests: Cmd) -> Result<Done, String> {
     let file = workspace.target.join(format!("skips-{name}"));
-    // One of an earlier run; that there is none is as good.
-    let _ = std::fs::remove_file(&file);
-    tests.env("BIFOLIO_SKIPS", &file).run()?;
-    let lines = std::fs::read_to_string(&file).unwrap_or_default();
-    Ok(skips_in_words(&lines).map_or(Done::Passed, Done::Noted))
-}
-
-/// How many tests were skipped, and the reasons with their numbers, the most frequent first.
-fn skips_in_words(lines: &str) -> Option<String> {
-    let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
-    for line in lines.lines() {
-        let reason = line.split_once('\t').map_or(line, |(_, reason)| reason);
-        *reasons.entry(reason).or_default() += 1;
-    }
-    let total: usize = reasons.values().sum();
-    let mut sorted: Vec<_> = reasons.into_iter().collect();
-    sorted.sort_by_key(|&(reason, count)| (std::cmp::Reverse(count), reason));
-    let words: Vec<_> =
-        sorted.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();
-    (total > 0).then(|| format!("{total} tests skipped: {}", words.join("; ")))
+    skips::counting_skips(&file, || tests.env(skips::VARIABLE, &file).run())
 }
 
 fn doctest(workspace: &Workspace) -> Result<Done, String> {
@@ -234,7 +221,7 @@ fn i686(workspace: &Workspace) -> Result<Done, String> {
         .cargo(&["test", "--target", "i686-unknown-linux-gnu", "-p", "bifolio-map"])
         .args(["-p", "bifolio-testkit", "--lib", "--bins", "--tests", "--no-fail-fast"])
         .env("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER", "i686-linux-gnu-gcc");
-    counting_skips(workspace, "i686", tests)
+    run_counting_skips(workspace, "i686", tests)
 }
 
 /// The form for architectures that have no assembly, on this one.
@@ -244,7 +231,7 @@ fn portable(workspace: &Workspace) -> Result<Done, String> {
         .env("RUSTFLAGS", "--cfg bifolio_portable")
         // Other flags make everything again; its own folder keeps the ordinary build warm.
         .env("CARGO_TARGET_DIR", workspace.target.join("portable"));
-    counting_skips(workspace, "portable", tests)
+    run_counting_skips(workspace, "portable", tests)
 }
 
 /// What touches memory; mounts, limits and other processes are the host's and are tested there.
@@ -308,17 +295,4 @@ fn deny(workspace: &Workspace) -> Result<Done, String> {
     Ok(Done::Noted(
         "advisories not looked at: their database is not on the package registry".into(),
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::skips_in_words;
-
-    #[test]
-    fn skipped_tests_are_counted_with_their_reasons() {
-        assert_eq!(skips_in_words(""), None);
-        let lines = "a\tneeds root\nb\tneeds fs-verity\nc\tneeds root\n";
-        let words = "3 tests skipped: 2 x needs root; 1 x needs fs-verity";
-        assert_eq!(skips_in_words(lines).as_deref(), Some(words));
-    }
 }

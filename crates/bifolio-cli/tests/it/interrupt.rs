@@ -7,12 +7,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{PROGRAM, directory, names};
+use crate::support::{directory, names, program};
 
 /// Starts the program with its temporary files below a directory.
 fn start(words: &[&str], temporary: &Path) -> Child {
     Command::new("env")
-        .args(["--default-signal=INT", PROGRAM])
+        .arg("--default-signal=INT")
+        .arg(program())
         .args(words)
         .env("TMPDIR", temporary)
         .stdin(Stdio::piped())

@@ -1,7 +1,7 @@
 use std::io::pipe;
 use std::process::{Command, Stdio};
 
-use crate::support::{PROGRAM, bifolio, code, stderr, stdout};
+use crate::support::{bifolio, code, program, stderr, stdout};
 
 #[test]
 fn a_closed_pipe_ends_quietly_with_0() {
@@ -17,7 +17,7 @@ fn a_closed_pipe_ends_quietly_with_0() {
     ] {
         let (reader, writer) = pipe().expect("a pipe");
         drop(reader);
-        let output = Command::new(PROGRAM)
+        let output = Command::new(program())
             .args(words)
             .stdout(writer)
             .stderr(Stdio::piped())
@@ -32,7 +32,7 @@ fn closed_stderr_is_no_panic() {
     let (reader, writer) = pipe().expect("a pipe");
     drop(reader);
     for (words, exit) in [(&["tour", "missing"][..], 3), (&["--nonsense"], 2)] {
-        let output = Command::new(PROGRAM)
+        let output = Command::new(program())
             .args(words)
             .stderr(writer.try_clone().expect("cloned"))
             .output()
@@ -46,7 +46,7 @@ fn closed_stderr_is_no_panic() {
 fn a_full_disk_under_stdout_is_an_error_that_says_so() {
     for words in [&["version"][..], &["--help"], &["tour", "--only", "files"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
-        let output = Command::new(PROGRAM)
+        let output = Command::new(program())
             .args(words)
             .stdout(full)
             .stderr(Stdio::piped())

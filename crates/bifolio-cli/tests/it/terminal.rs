@@ -2,12 +2,16 @@
 
 use std::fs;
 
-use crate::support::{PROGRAM, VARIABLES, directory, good};
+use crate::support::{VARIABLES, directory, good, program};
 
-/// Runs the program on a terminal; a person types `keys`.
+/// Runs the program on a terminal, where a file `data` is; a person types `keys`.
 fn on_terminal(line: &str, keys: &str, variables: &[(&str, &str)]) -> (i32, String) {
+    let directory = directory();
+    fs::write(directory.path().join("data"), "thirteen byte").expect("written");
+    let command = format!("'{}' {line}", program().display());
     let mut script = assert_cmd::Command::new("script");
-    script.args(["--quiet", "--return", "--command", &format!("'{PROGRAM}' {line}"), "/dev/null"]);
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    script.current_dir(&directory);
     for variable in VARIABLES {
         script.env_remove(variable);
     }
@@ -19,7 +23,7 @@ fn on_terminal(line: &str, keys: &str, variables: &[(&str, &str)]) -> (i32, Stri
 
 #[test]
 fn on_a_terminal_the_format_is_for_people_and_coloured() {
-    let (code, text) = on_terminal("tour --only files Cargo.toml", "", &[]);
+    let (code, text) = on_terminal("tour --only files data", "", &[]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("\u{1b}[32m✓\u{1b}[0m "), "{text}");
     assert!(text.trim_end().ends_with("skipped\u{1b}[0m"), "{text}");
@@ -28,7 +32,7 @@ fn on_a_terminal_the_format_is_for_people_and_coloured() {
 #[test]
 fn no_color_and_a_dumb_terminal_are_respected() {
     for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
-        let (code, text) = on_terminal("tour --only files Cargo.toml", "", &[variable]);
+        let (code, text) = on_terminal("tour --only files data", "", &[variable]);
         assert_eq!(code, 0, "{text}");
         assert!(text.contains("✓ ") && !text.contains('\u{1b}'), "{variable:?}: {text}");
     }
@@ -51,6 +55,6 @@ fn a_person_is_asked_before_a_file_is_replaced() {
 
 #[test]
 fn short_work_shows_no_progress_bar() {
-    let (_, text) = on_terminal("tour --only files Cargo.toml", "", &[]);
+    let (_, text) = on_terminal("tour --only files data", "", &[]);
     assert!(!text.contains('━') && !text.contains("\u{1b}[2K"), "{text}");
 }
