@@ -96,16 +96,20 @@ impl SectionOptions {
     ///
     /// # Errors
     /// Those of [`Section::open`]; `AlreadyExists` with [`Create::New`]; `StorageFull`, and then
-    /// no file is left behind; `InvalidInput` for creating with [`Access::Read`].
+    /// no file is left behind; `InvalidInput` for an empty path and for
+    /// creating with [`Access::Read`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Section> {
         // What is meant by a relative path now is meant by it when the name is synced, later.
         let absolute = std::path::absolute(path.as_ref());
         let path = absolute.as_deref().unwrap_or(path.as_ref());
         let doing = if self.create == Create::New { "create" } else { "open" };
+        let refuse = |why| Error::new(ErrorKind::InvalidInput, doing).because(why);
+        if path.as_os_str().is_empty() {
+            return Err(refuse("the path is empty"));
+        }
         if self.create != Create::Never && self.access == Access::Read {
-            return Err(Error::new(ErrorKind::InvalidInput, doing)
-                .at_path(path)
-                .because("a new section has to be writable; add access(Access::ReadWrite)"));
+            let why = "a new section has to be writable; add access(Access::ReadWrite)";
+            return Err(refuse(why).at_path(path));
         }
         let fail = |error| explain_open(Error::os(doing, error).at_path(path));
         let file = match self.create {

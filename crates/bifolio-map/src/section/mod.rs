@@ -148,10 +148,7 @@ impl Section {
     /// otherwise as [`open`](Self::open).
     pub fn from_file(file: File) -> Result<Self> {
         let path = sys::path_of(&file);
-        let named = |error: Error| match &path {
-            Some(path) => error.at_path(path),
-            None => error,
-        };
+        let named = |error: Error| error.at_path(name_of(path.as_deref(), SectionKind::File));
         let access = sys::access_of(&file).map_err(|e| named(Error::os("inspect", e)))?;
         let Some(access) = access else {
             return Err(named(
@@ -171,13 +168,11 @@ impl Section {
         path: Option<PathBuf>,
         appends: Appends,
     ) -> Result<Self> {
-        let kind = sys::file_kind(&file).map_err(|error| {
-            let error = Error::os("inspect", error);
-            if let Some(path) = &path { error.at_path(path) } else { error }
-        })?;
+        let named = |error: Error| error.at_path(name_of(path.as_deref(), SectionKind::File));
+        let kind = sys::file_kind(&file).map_err(|error| named(Error::os("inspect", error)))?;
         let refuse = |what: &str| {
             let error = Error::new(ErrorKind::NotMappable, "map").because(format!("it is {what}"));
-            Err(if let Some(path) = &path { error.at_path(path) } else { error })
+            Err(named(error))
         };
         let kind = match kind {
             FileKind::Regular => match sys::special_file_system(&file) {
@@ -529,14 +524,7 @@ impl Section {
     /// The error with this section's path.
     #[cold]
     pub(crate) fn fail(&self, error: Error) -> Error {
-        match &self.inner.path {
-            Some(path) => error.at_path(path),
-            None => error.at_path(match self.inner.kind {
-                SectionKind::Anonymous => "<anonymous memory>",
-                SectionKind::Temporary => "<temporary file>",
-                SectionKind::File | SectionKind::Device => "<open file>",
-            }),
-        }
+        error.at_path(name_of(self.inner.path.as_deref(), self.inner.kind))
     }
 
     /// The system's error with this section's path.
@@ -544,6 +532,17 @@ impl Section {
     pub(crate) fn os(&self, doing: &'static str, error: std::io::Error) -> Error {
         self.fail(Error::os(doing, error))
     }
+}
+
+/// What a section is called in errors: its path, or what it is.
+fn name_of(path: Option<&Path>, kind: SectionKind) -> &Path {
+    path.unwrap_or_else(|| {
+        Path::new(match kind {
+            SectionKind::Anonymous => "<anonymous memory>",
+            SectionKind::Temporary => "<temporary file>",
+            SectionKind::File | SectionKind::Device => "<open file>",
+        })
+    })
 }
 
 /// A pair of bounds as a caller would write it.

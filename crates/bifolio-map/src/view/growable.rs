@@ -48,7 +48,7 @@ impl Section {
     /// # Errors
     /// As [`Section::view`]; `InvalidInput` for a capacity of zero or below the present length.
     pub fn growable<M: Mode>(&self, capacity: u64) -> Result<GrowableView<M>> {
-        const DOING: &str = "map for growing";
+        const DOING: &str = "reserve addresses for";
         self.want_mode(M::MODE, DOING)?;
         let live = self.len()?;
         if capacity == 0 || capacity < live {

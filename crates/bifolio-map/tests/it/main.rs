@@ -30,6 +30,7 @@ mod machine;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod private;
+mod refusals;
 mod sections;
 #[cfg(target_os = "linux")]
 mod special;
