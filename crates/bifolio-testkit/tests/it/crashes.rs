@@ -11,6 +11,7 @@ use bifolio_testkit::record::Recorder;
 use bifolio_testkit::replay::{CrashFailure, CrashReport, Ended, Plan, State, crash_again, replay};
 use bifolio_testkit::trace::Trace;
 
+use crate::faults::hunt_by_faults;
 use crate::toy::{Bug, Through, Toy, Witness, payload};
 
 impl<S: Storage> Witness for Recorder<S> {
@@ -114,6 +115,11 @@ fn every_seeded_bug_of_the_toy_is_caught() {
     let caught = every_bug_is_caught("toy", Bug::ALL, Hunt::new(), |bug, hunt| {
         bug.while_on(|| match bug {
             Bug::SyncsAgainAfterFailure => hunt_with_failing_syncs(hunt),
+            // What only a failing call shows.
+            Bug::IgnoresFailedWrites
+            | Bug::IgnoresFailedSyncs
+            | Bug::GoesOnAfterFailure
+            | Bug::LeavesTheUnfinished => hunt_by_faults(),
             _ => {
                 let mut tried = 0;
                 for through in [Through::Calls, Through::AMap] {

@@ -49,6 +49,14 @@ seeded_bugs! {
         RepairBreaksTheGoodSlot,
         /// After a failed sync it syncs once more through another handle and goes on.
         SyncsAgainAfterFailure,
+        /// The outcome of a write is not looked at.
+        IgnoresFailedWrites,
+        /// The outcome of a sync is not looked at.
+        IgnoresFailedSyncs,
+        /// A handle that has failed is used as if nothing had happened.
+        GoesOnAfterFailure,
+        /// What an interrupted creation made is never removed.
+        LeavesTheUnfinished,
     }
 }
 
@@ -222,7 +230,7 @@ impl Toy {
         let number = self.newest.number + 1;
         witness.begun(number);
         let result = self.write_commit(number, storage, witness);
-        if result.is_err() {
+        if result.is_err() && !Bug::GoesOnAfterFailure.is_on() {
             self.health = Health::Failed;
         }
         result
@@ -259,10 +267,11 @@ impl Toy {
     }
 
     fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        match self.through {
+        let result = match self.through {
             Through::Calls => self.file.write_at(offset, bytes),
             Through::AMap => self.file.store_map(0..FILE_SIZE)?.write_at(offset, bytes),
-        }
+        };
+        if Bug::IgnoresFailedWrites.is_on() { Ok(()) } else { result }
     }
 
     fn sync_range(&self, offset: u64, size: u64, storage: &dyn Storage) -> Result<()> {
@@ -280,12 +289,15 @@ impl Toy {
         if result.is_err() && Bug::SyncsAgainAfterFailure.is_on() {
             return sync(&*storage.open(&self.path, OpenMode::ReadWrite)?);
         }
-        result
+        if Bug::IgnoresFailedSyncs.is_on() { Ok(()) } else { result }
     }
 }
 
 /// Removes what an interrupted creation left.
 fn discard_the_unfinished(storage: &dyn Storage, dir: &Path) -> Result<()> {
+    if Bug::LeavesTheUnfinished.is_on() {
+        return Ok(());
+    }
     match storage.unlink(&dir.join(NEW_NAME)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
