@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bifolio_map::section::Currency;
-use bifolio_map::{Access, Create, ErrorKind, Read, ReadWrite, Section, Space, View, page_size};
+use bifolio_map::{Access, Create, ErrorKind, Read, ReadWrite, Section, Space, View};
 use bifolio_testkit::child::{self, Rerun};
 use bifolio_testkit::skip::Skip;
 use bifolio_testkit::this_test;
 
-use crate::support::disk::{fill_up, on_tmpfs};
+use crate::support::disk::on_tmpfs;
 use crate::support::process::{as_ordinary_user, succeeds};
 use crate::support::{directory, file_of, page, pattern, refused, says};
 
@@ -109,30 +109,6 @@ fn a_new_file_is_its_owners_unless_other_permissions_are_asked_for() {
     let options = Section::options().access(Access::ReadWrite).create(Create::New);
     options.permissions(0o664).open(&path).unwrap();
     assert_eq!(mode(&path), 0o664 & !umask);
-}
-
-#[test]
-fn a_file_that_does_not_fit_leaves_nothing_behind() {
-    on_tmpfs(this_test!(), 1 << 20, |dir| {
-        let free = || rustix::fs::statvfs(dir).unwrap().f_bfree;
-        let before = free();
-        let path = dir.join("large");
-        let options = Section::options().access(Access::ReadWrite).len(2 << 20);
-        for create in [Create::New, Create::IfMissing] {
-            let error = refused(options.clone().create(create).open(&path), ErrorKind::StorageFull);
-            says(&error, &["cannot", "large", "no space left"]);
-        }
-        let error = refused(options.temporary(dir), ErrorKind::StorageFull);
-        says(&error, &["cannot create a temporary file in", dir.to_str().unwrap()]);
-        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
-        assert_eq!(free(), before);
-        // With the disk full to the last byte as well.
-        let ballast = fill_up(dir);
-        refused(Section::create(&path, page()), ErrorKind::StorageFull);
-        std::fs::remove_file(ballast).unwrap();
-        assert_eq!((free(), path.exists()), (before, false));
-        Section::create(&path, 512 << 10).unwrap();
-    });
 }
 
 /// Bytes of a small disk that are still taken after the user of a section there was killed.
@@ -295,23 +271,4 @@ fn a_hole_is_where_no_data_is_whether_or_not_space_was_allocated() {
         holes.iter().all(|hole| hole.end <= 2 * page() || hole.start >= 5 * page()),
         "{holes:?}"
     );
-}
-
-#[test]
-fn a_failed_growth_leaves_length_space_and_bytes_as_they_were() {
-    on_tmpfs(this_test!(), 1 << 20, |dir| {
-        let path = dir.join("file");
-        let section = Section::create(&path, 3 * page() + 5).unwrap();
-        let view: View<ReadWrite> = section.view().unwrap();
-        let bytes = pattern(0, 3 * page_size() + 5);
-        view.write_at(0, bytes).unwrap();
-        let free = rustix::fs::statvfs(dir).unwrap().f_bfree;
-        let error = refused(section.set_len(2 << 20, Space::Allocate), ErrorKind::StorageFull);
-        let had = format!("it has {}", 3 * page() + 5);
-        says(&error, &["cannot set the length of", "asked for 2097152 bytes", &had]);
-        assert_eq!(section.len().unwrap(), 3 * page() + 5);
-        assert_eq!(rustix::fs::statvfs(dir).unwrap().f_bfree, free);
-        assert!(view.read_vec(..).unwrap() == bytes);
-        section.sync(bifolio_map::Flush::Full).unwrap();
-    });
 }

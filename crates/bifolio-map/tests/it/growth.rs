@@ -203,26 +203,6 @@ fn a_section_that_shrank_keeps_its_length_in_the_growing_view_and_faults() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_refuses_allocated_growth_and_nothing_has_changed() {
-    use crate::support::disk::on_tmpfs;
-    on_tmpfs(this_test!(), 1 << 20, |dir| {
-        let section = Section::create(dir.join("file"), page()).unwrap();
-        let growable: GrowableView<ReadWrite> = section.growable(CAPACITY).unwrap();
-        let view = growable.view().unwrap();
-        view.fill(.., 7).unwrap();
-        let error = refused(growable.grow_to(2 << 20, Space::Allocate), ErrorKind::StorageFull);
-        says(&error, &["cannot grow", "file", "asked for 2097152 bytes"]);
-        assert_eq!((growable.len(), section.len().unwrap()), (page(), page()));
-        assert_eq!(section.allocated().unwrap(), page());
-        section.sync(Flush::Full).unwrap();
-        growable.grow_to(512 << 10, Space::Allocate).unwrap();
-        growable.view().unwrap().fill(page().., 8).unwrap();
-        assert_eq!(view.get::<u8>(0).unwrap(), 7);
-    });
-}
-
-#[cfg(target_os = "linux")]
-#[test]
 fn a_store_into_a_hole_of_a_full_disk_is_an_error_that_flushes_remember() {
     use crate::support::disk::{fill_up, on_tmpfs};
     on_tmpfs(this_test!(), 1 << 20, |dir| {

@@ -20,6 +20,8 @@ mod errors;
 mod faults;
 #[cfg(target_os = "linux")]
 mod frozen;
+#[cfg(target_os = "linux")]
+mod full;
 mod growth;
 #[cfg(target_os = "linux")]
 mod handlers;

@@ -204,13 +204,13 @@ fn file_in(dir: &Path) -> std::path::PathBuf {
     path
 }
 
-/// A storm on a file of which half has space, while for the other half there is none.
-fn storm_on_full(test: &str, dir: &Path) {
+/// A file of which half has space, while for the other half there is none.
+fn full_file_in(dir: &Path) -> std::path::PathBuf {
     let path = file_in(dir);
     truncate(&path, SIZE / 2);
     fill_up(dir);
     truncate(&path, SIZE);
-    storm(test, &path);
+    path
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn the_same_storm_on_a_full_tmpfs_is_an_error_and_never_a_wrong_byte() {
     if child::role().as_deref() == Some("truncator") {
         truncate_for_ever();
     }
-    on_tmpfs(this_test!(), 4 << 20, |dir| storm_on_full(this_test!(), dir));
+    on_tmpfs(this_test!(), 4 << 20, |dir| storm(this_test!(), &full_file_in(dir)));
 }
 
 #[test]
@@ -235,7 +235,18 @@ fn the_same_storm_on_a_full_ext4_is_an_error_and_never_a_wrong_byte() {
     if child::role().as_deref() == Some("truncator") {
         truncate_for_ever();
     }
-    on_ext4(16 << 20, 64 << 20, |image, _| storm_on_full(this_test!(), &image.path()));
+    on_ext4(16 << 20, 64 << 20, |image, _| storm(this_test!(), &full_file_in(&image.path())));
+}
+
+/// The seeded bug: a reader that does not look at the outcome. How many of its reads the checker
+/// of the storm notices.
+fn noticed_of_a_careless_reader(view: &View<Read>) -> u32 {
+    let reads = (0..SIZE - 5000).step_by(4096).map(|offset| {
+        let mut out = vec![0xee; 5000];
+        let _ = view.read_at(offset, &mut out);
+        u32::from(wrong_byte(offset, &out).is_some())
+    });
+    reads.sum()
 }
 
 #[test]
@@ -244,17 +255,21 @@ fn the_checker_of_the_storm_notices_a_reader_that_ignores_errors() {
     let path = file_in(dir.path());
     let view: View<Read> = Section::open(&path).unwrap().view().unwrap();
     truncate(&path, FLOOR);
-    let mut noticed = 0;
-    for offset in (0..SIZE - 5000).step_by(4096) {
-        let mut out = vec![0xee; 5000];
-        // The seeded bug: the outcome is not looked at.
-        let _ = view.read_at(offset, &mut out);
-        noticed += u32::from(wrong_byte(offset, &out).is_some());
-    }
+    let noticed = noticed_of_a_careless_reader(&view);
     assert!(noticed > 200, "only {noticed} reads were noticed");
     // And one that takes the zeros of a cut-off file for bytes that were never cut off.
     assert_eq!(wrong_byte(FLOOR - 1, &[0; 2]), Some(FLOOR - 1));
     assert_eq!(wrong_byte(FLOOR, &[0; 2]), None);
+}
+
+#[test]
+fn the_checker_notices_it_on_a_full_disk_too() {
+    on_tmpfs(this_test!(), 4 << 20, |dir| {
+        let path = full_file_in(dir);
+        let view: View<Read> = Section::open(&path).unwrap().view().unwrap();
+        let noticed = noticed_of_a_careless_reader(&view);
+        assert!(noticed > 100, "only {noticed} reads were noticed");
+    });
 }
 
 #[test]
