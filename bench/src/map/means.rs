@@ -2,7 +2,7 @@
 //! byte and returns what it saw.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -37,6 +37,28 @@ pub(super) fn read(path: &Path, buffer: &mut [u8], look: Look) -> Result<u64> {
             size => seen = seen.wrapping_add(look(&buffer[..size])),
         }
     }
+}
+
+/// `read` of a range.
+pub(super) fn read_part(
+    path: &Path,
+    range: Range<u64>,
+    buffer: &mut [u8],
+    look: Look,
+) -> Result<u64> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    let (mut left, mut seen) = (index(range.end - range.start), 0u64);
+    while left > 0 {
+        let size = buffer.len().min(left);
+        let size = file.read(&mut buffer[..size])?;
+        if size == 0 {
+            return Err("the file ended early".into());
+        }
+        seen = seen.wrapping_add(look(&buffer[..size]));
+        left -= size;
+    }
+    Ok(seen)
 }
 
 /// `pread` of a range.

@@ -5,6 +5,7 @@ mod goals;
 mod guard;
 mod means;
 mod memory;
+mod pieces;
 mod processes;
 mod random;
 mod sequential;
@@ -14,6 +15,7 @@ mod write;
 use std::path::Path;
 
 use copy::{Copies, Source};
+use pieces::Piece;
 use sequential::{SEARCH, SUM};
 use write::Durable;
 
@@ -56,6 +58,10 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
             report.outcome(&random::warm_words(&file, count, Field::All, rounds)?)?;
             report.outcome(&random::chained_words(&file, count / 4, rounds)?)?;
             report.outcome(&random::warm_pages(&file, count / 20, rounds)?)?;
+            for piece in Piece::BOTH {
+                let len = part(scale, piece);
+                report.outcome(&pieces::warm(&file, len, piece, rounds)?)?;
+            }
             let view = means::view(&file.path)?;
             for source in [Source::Near, Source::Far] {
                 for size in [8, 64, 4 << 10, 64 << 10, 1 << 20, 4 << 20] {
@@ -71,7 +77,10 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
 
     let cold = corpus.file("cold", scale.pick(64 * MIB, 512 * MIB), Folios::Large)?;
     report.outcome(&sequential::cold(&cold, Field::All, few)?)?;
-    report.outcome(&random::cold_pages(&cold, scale.pick(200, 2000), few)?)?;
+    for piece in Piece::BOTH {
+        report.outcome(&pieces::cold(&cold, part(scale, piece), piece, few)?)?;
+        report.outcome(&random::cold(&cold, piece, scale.pick(200, 2000), few)?)?;
+    }
     report.outcome(&processes::bytes_from_disk(&cold, few)?)?;
     report.outcome(&taken::one_byte(&cold, few)?)?;
     std::fs::remove_file(&cold.path)?;
@@ -83,6 +92,14 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
         report.outcome(&write::again(&corpus, len, durable, few)?)?;
     }
     Ok(())
+}
+
+/// How much of a file is read piece by piece: words cost a call each.
+fn part(scale: Scale, piece: Piece) -> u64 {
+    match piece {
+        Piece::Word => scale.pick(4 * MIB, 16 * MIB),
+        Piece::Page => scale.pick(32 * MIB, 256 * MIB),
+    }
 }
 
 /// The work of the children of this suite.
