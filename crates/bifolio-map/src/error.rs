@@ -150,6 +150,13 @@ impl Error {
         self
     }
 
+    /// The same error with what the operating system said about it.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, source: io::Error) -> Self {
+        self.0.source = Some(source);
+        self
+    }
+
     /// What kind of misfortune this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -253,7 +253,7 @@ impl Section {
     }
 
     /// Whether this is a device without a length.
-    fn is_endless(&self) -> Result<bool> {
+    pub(crate) fn is_endless(&self) -> Result<bool> {
         if self.inner.kind != SectionKind::Device {
             return Ok(false);
         }

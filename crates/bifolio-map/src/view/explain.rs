@@ -4,6 +4,7 @@ use super::{Mode, View};
 use crate::error::{Error, ErrorKind};
 use crate::memory::Stop;
 use crate::section::{Lost, SectionKind};
+use crate::sys;
 
 /// What an access was doing, for the words of its error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +69,30 @@ impl<M: Mode> View<M> {
         };
         // A word is done or not done: if it reaches past the end, that is why.
         let end = at.saturating_add(if done == 0 && size <= 8 { size as u64 } else { 1 });
-        match (live, doing) {
-            (Some(live), _) if end > live => {
-                fail(ErrorKind::UnexpectedEof, format!("{progress}; the file ends at {live} now"))
-            }
-            // The byte lies inside the file, and the system could not make its page.
-            (Some(_), Doing::Store) => fail(
+        if let Some(live) = live.filter(|&live| end > live) {
+            let why = format!("{progress}; the file ends at {live} now");
+            return fail(ErrorKind::UnexpectedEof, why);
+        }
+        // The byte is there, and the system could not make its page. A call that asks for it is
+        // told why, where a fault is not; for want of space a page can be read and not be stored to.
+        let why = match section.kind() {
+            SectionKind::Anonymous => None,
+            // Reading a character device may do something, or wait.
+            _ if section.is_endless().unwrap_or(true) => None,
+            _ => sys::read_at(section.object(), at, &mut [0]).err(),
+        };
+        match (why, doing) {
+            (Some(why), _) => fail(
+                ErrorKind::StorageFault,
+                format!("{progress}; the system cannot read this page"),
+            )
+            .caused_by(why),
+            (None, Doing::Store) if live.is_some() => fail(
                 ErrorKind::StorageFull,
                 format!("{progress}; the system had no space for this page"),
             ),
-            (_, Doing::Store) => fail(ErrorKind::StorageFault, progress),
-            (_, Doing::Load) => fail(
+            (None, Doing::Store) => fail(ErrorKind::StorageFault, progress),
+            (None, Doing::Load) => fail(
                 ErrorKind::StorageFault,
                 format!("{progress}; the system could not supply this page"),
             ),

@@ -10,6 +10,8 @@
 mod support;
 
 #[cfg(target_os = "linux")]
+mod bad_block;
+#[cfg(target_os = "linux")]
 mod creation;
 #[cfg(unix)]
 mod cut;

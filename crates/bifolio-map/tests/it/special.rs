@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use bifolio_map::{
@@ -12,6 +12,7 @@ use bifolio_map::{
 use bifolio_testkit::privilege::need_root;
 use bifolio_testkit::skip::{Skip, or_count};
 
+use crate::support::disk::loop_device;
 use crate::support::{directory, file_of, page, pattern, refused, says};
 
 #[test]
@@ -100,16 +101,6 @@ fn devices_without_memory_are_not_mappable() {
     not_mappable("/dev/urandom", "does not map it");
 }
 
-/// A loop device over a file; the kernel lets go of it with its last user.
-fn loop_device(file: &Path) -> Option<(PathBuf, File)> {
-    let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output().ok()?;
-    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-    let held = File::open(&path).ok()?;
-    // Detached at the last close, which is ours, however this process ends.
-    assert!(Command::new("losetup").arg("-d").arg(&path).status().unwrap().success());
-    Some((path, held))
-}
-
 #[test]
 fn a_block_device_is_mapped_with_the_length_that_it_has() {
     if or_count(need_root()).is_none() {
@@ -117,9 +108,7 @@ fn a_block_device_is_mapped_with_the_length_that_it_has() {
     }
     let size = 1 << 20;
     let (_dir, image) = file_of(pattern(0, size));
-    let Some((path, _held)) = loop_device(&image) else {
-        return Skip::because("needs losetup and a free loop device").count();
-    };
+    let Some((path, _held)) = or_count(loop_device(&image)) else { return };
     let section = Section::open_rw(&path).unwrap();
     assert_eq!((section.kind(), section.len().unwrap()), (SectionKind::Device, size as u64));
     let view: View<ReadWrite> = section.view_of(5..).unwrap();

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bifolio_testkit::mount::{Filesystem, Image, Tmpfs};
 use bifolio_testkit::privilege::{Namespace, in_user_namespace};
-use bifolio_testkit::skip::or_count;
+use bifolio_testkit::skip::{Skip, or_count};
 
 /// Runs `body` on a tmpfs of so many bytes of its own; an ordinary user's in a namespace.
 #[track_caller]
@@ -46,4 +47,16 @@ pub(crate) fn fill_up(dir: &Path) -> PathBuf {
         file.sync_all().expect("sync the ballast");
     }
     path
+}
+
+/// A loop device over a file; the kernel lets go of it with its last user.
+pub(crate) fn loop_device(file: &Path) -> Result<(PathBuf, File), Skip> {
+    let skip = || Skip::because("needs losetup and a free loop device");
+    let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output();
+    let output = output.map_err(|_| skip())?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let held = File::open(&path).map_err(|_| skip())?;
+    // Detached at the last close, which is ours, however this process ends.
+    assert!(Command::new("losetup").arg("-d").arg(&path).status().unwrap().success());
+    Ok((path, held))
 }
