@@ -2,6 +2,7 @@
 
 mod error;
 pub mod fault;
+pub mod flight;
 mod frozen;
 mod lock;
 pub mod machine;
@@ -11,17 +12,20 @@ mod scratch;
 pub mod section;
 pub mod storage;
 mod sys;
+#[cfg(test)]
+mod testing;
 pub mod view;
 pub mod wait;
 
 pub use error::{Error, ErrorKind, Result};
+pub use flight::{Batch, BatchPlan, Completion, Engine, Merge};
 pub use frozen::Frozen;
 pub use lock::{FileLock, LockGuard, LockKind, LockState, Patience};
 pub use scratch::Scratch;
 pub use section::{Access, Create, Currency, Section, SectionKind, SectionOptions};
 pub use view::{
     Advice, AtomicU32View, AtomicU64View, CopyOnWrite, GrowableView, MemoryLock, Mode, Read,
-    ReadWrite, ScanPlan, Shared, Stream, Support, View, ViewMode, Writable,
+    ReadWrite, ScanPlan, Shared, Stream, Support, TryRead, View, ViewMode, Writable,
 };
 
 /// The traits and byte-order types of `zerocopy` that typed accessors speak: `get::<le::U32>`

@@ -560,6 +560,16 @@ impl Span {
         // SAFETY: the page is ours.
         unsafe { sys::is_resident(start) }
     }
+
+    /// Bytes from the start of `range` on that are in memory without a gap. The range must lie
+    /// inside.
+    pub(crate) fn resident_size(&self, range: Range<usize>) -> io::Result<usize> {
+        let Some((start, size)) = self.pages(&range) else { return Ok(range.len()) };
+        let lead = self.base.addr().get() + range.start - start.addr().get();
+        // SAFETY: the pages are ours.
+        let size = unsafe { sys::resident_size(start, size) }?;
+        Ok(size.saturating_sub(lead).min(range.len()))
+    }
 }
 
 fn writable(protection: Protection) -> Writable {

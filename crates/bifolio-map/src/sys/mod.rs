@@ -9,10 +9,23 @@ cfg_select! {
     target_os = "linux" => {
         mod linux;
         mod linux_machine;
+        mod linux_resident;
         mod lock_unix;
         mod unix;
         pub(crate) use linux::*;
         pub(crate) use linux_machine::*;
+        pub(crate) use linux_resident::*;
+        cfg_select! {
+            // The architectures that the library has bindings for.
+            all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)) => {
+                mod linux_uring;
+                pub(crate) use linux_uring::*;
+            }
+            _ => {
+                mod no_engine;
+                pub(crate) use no_engine::*;
+            }
+        }
         pub(crate) use lock_unix::*;
         pub(crate) use unix::*;
     }
@@ -20,13 +33,18 @@ cfg_select! {
         mod lock_unix;
         mod macos;
         mod macos_machine;
+        mod macos_resident;
+        mod no_engine;
         mod unix;
         pub(crate) use lock_unix::*;
         pub(crate) use macos::*;
         pub(crate) use macos_machine::*;
+        pub(crate) use macos_resident::*;
+        pub(crate) use no_engine::*;
         pub(crate) use unix::*;
     }
     windows => {
+        mod no_engine;
         mod windows;
         mod windows_file;
         mod windows_lock;
@@ -34,13 +52,16 @@ cfg_select! {
         mod windows_map;
         mod windows_pagefile;
         mod windows_reserve;
+        mod windows_resident;
         mod windows_section;
+        pub(crate) use no_engine::*;
         pub(crate) use windows::*;
         pub(crate) use windows_file::*;
         pub(crate) use windows_lock::*;
         pub(crate) use windows_machine::*;
         pub(crate) use windows_map::*;
         pub(crate) use windows_reserve::*;
+        pub(crate) use windows_resident::*;
     }
 }
 
@@ -91,6 +112,18 @@ impl PartialEq for Identity {
         let volumes = self.volume == other.volume || self.volume == 0 || other.volume == 0;
         self.file == other.file && volumes
     }
+}
+
+/// What a read that does not wait found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux has such a read"))]
+pub(crate) enum AtOnce {
+    /// So many bytes were in memory and were read.
+    Read(usize),
+    /// The first byte is on the device only.
+    WouldWait,
+    /// There is no such read for this file.
+    Unknown,
 }
 
 /// How a file lock is taken.

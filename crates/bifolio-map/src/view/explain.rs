@@ -3,7 +3,7 @@
 use super::{Mode, View};
 use crate::error::{Error, ErrorKind};
 use crate::memory::Stop;
-use crate::section::{Lost, SectionKind};
+use crate::section::{Lost, Section, SectionKind};
 use crate::sys;
 
 /// What an access was doing, for the words of its error.
@@ -19,6 +19,16 @@ impl Doing {
             Self::Load => "read",
             Self::Store => "write",
         }
+    }
+}
+
+impl Section {
+    /// The error of a read that found the end of the file at `at`, after `done` of `size` bytes.
+    #[cold]
+    pub(crate) fn cut_off(&self, at: u64, done: usize, size: usize) -> Error {
+        let end = self.len().map_or_else(|_| "earlier".to_owned(), |len| format!("at {len}"));
+        self.fail(Error::new(ErrorKind::UnexpectedEof, "read").at_offset(at))
+            .because(format!("{done} of {size} bytes done; the file ends {end} now"))
     }
 }
 

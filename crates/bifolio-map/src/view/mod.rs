@@ -17,12 +17,14 @@ mod changes;
 mod door;
 pub(crate) mod explain;
 mod growable;
+mod resident;
 mod scan;
 mod stream;
 
 pub use advice::{Advice, MemoryLock, Support};
 pub use atomic::{AtomicU32View, AtomicU64View};
 pub use growable::GrowableView;
+pub use resident::TryRead;
 pub use scan::ScanPlan;
 pub use stream::Stream;
 

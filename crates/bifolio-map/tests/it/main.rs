@@ -11,6 +11,10 @@ mod support;
 
 #[cfg(target_os = "linux")]
 mod bad_block;
+mod batch;
+#[cfg(target_os = "linux")]
+mod batch_faults;
+mod batch_polled;
 #[cfg(target_os = "linux")]
 mod creation;
 #[cfg(unix)]
@@ -43,6 +47,9 @@ mod storage;
 mod storm;
 mod streams;
 mod table;
+mod try_read;
+#[cfg(target_os = "linux")]
+mod try_read_cold;
 mod views;
 mod waiting;
 #[cfg(windows)]

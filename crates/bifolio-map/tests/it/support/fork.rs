@@ -28,3 +28,21 @@ pub(crate) fn forked_sleeper() -> i32 {
     assert!(pid > 0);
     pid
 }
+
+/// Forks; the child does `body` and ends with what it says, without any destructor of the parent.
+/// Gives the child's exit code, or `None` if a signal ended it.
+pub(crate) fn in_forked_child(body: impl FnOnce() -> i32) -> Option<i32> {
+    // SAFETY: this process has no other thread that holds a lock which the child needs: the callers
+    // are alone in theirs.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        let code = body();
+        // SAFETY: ends the child without running the parent's destructors.
+        unsafe { libc::_exit(code) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer is to a number of ours.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {}
+    libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
+}

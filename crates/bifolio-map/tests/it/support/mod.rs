@@ -9,6 +9,8 @@ pub(crate) mod disk;
 pub(crate) mod fork;
 #[cfg(unix)]
 pub(crate) mod process;
+#[cfg(target_os = "linux")]
+pub(crate) mod seccomp;
 
 use std::fmt::Debug;
 #[cfg(unix)]

@@ -1,0 +1,76 @@
+//! What is in memory, asked of Linux: reads that do not wait, residency of maps, and prefetching
+//! many ranges at once.
+#![expect(unsafe_code, reason = "system calls on raw addresses")]
+
+use std::io;
+use std::ptr::NonNull;
+
+use super::AtOnce;
+use super::unix::{Object, page_size};
+
+/// Reads what is in the page cache, from `offset` on; how many bytes that was, 0 at the end.
+pub(crate) fn read_at_once(object: &Object, offset: u64, out: &mut [u8]) -> io::Result<AtOnce> {
+    use rustix::io::{Errno, IoSliceMut, ReadWriteFlags};
+    loop {
+        let into = &mut [IoSliceMut::new(out)];
+        match rustix::io::preadv2(object, into, offset, ReadWriteFlags::NOWAIT) {
+            Ok(size) => return Ok(AtOnce::Read(size)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(AtOnce::WouldWait),
+            // File systems without it; kernels before 4.14; filters that do not know the call.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+                return Ok(AtOnce::Unknown);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether `mincore` says the truth about maps of this object. Of files that the asker neither owns
+/// nor may write it says that every page is there (`can_do_mincore` in the kernel).
+pub(crate) fn tells_residency(object: &Object) -> bool {
+    use rustix::fs::{Access, AtFlags};
+    use std::os::unix::fs::MetadataExt;
+    let owned = object
+        .metadata()
+        .is_ok_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw());
+    owned
+        || rustix::fs::accessat(object, c"", Access::WRITE_OK, AtFlags::EACCESS | AtFlags::EMPTY_PATH)
+            .is_ok()
+}
+
+/// Whether the bytes have no device behind them, but for swap.
+pub(crate) fn lives_in_memory(object: &Object) -> bool {
+    // tmpfs (memfd too), ramfs. The field's type differs between architectures.
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "see above")]
+    #[allow(clippy::cast_sign_loss, reason = "a bit pattern")]
+    rustix::fs::fstatfs(object)
+        .is_ok_and(|found| matches!(found.f_type as u32, 0x0102_1994 | 0x8584_58f6))
+}
+
+/// Bytes from `base` on that are in memory without a gap. Whole pages are looked at.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller, and `base` a page's start.
+pub(crate) unsafe fn resident_size(base: NonNull<u8>, size: usize) -> io::Result<usize> {
+    let page = page_size();
+    let mut answers = [0u8; 256];
+    let mut known = 0;
+    while known < size {
+        let now = (size - known).min(answers.len() * page);
+        // SAFETY: inside the mapping.
+        let at = unsafe { base.add(known) };
+        // SAFETY: the caller's mapping, and room for the answer of each page of it.
+        let code = unsafe { libc::mincore(at.as_ptr().cast(), now, answers.as_mut_ptr()) };
+        if code != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let pages = now.div_ceil(page);
+        let here = answers[..pages].iter().take_while(|&&answer| answer & 1 == 1).count();
+        known += here * page;
+        if here < pages {
+            return Ok(known);
+        }
+    }
+    Ok(known)
+}

@@ -1,0 +1,302 @@
+//! Reads by a submission ring of the kernel.
+//!
+//! ```text
+//!   start: a buffer moves into its slot ---> submission queue ---> the kernel may write it
+//!   land:  a buffer moves out of its slot <--- completion queue <--- the kernel has let go of it
+//! ```
+//! The kernel knows a buffer by its address and checks nothing: it writes when the device has
+//! answered, whatever has become of the memory. Closing the ring does not stop it either. So a
+//! buffer leaves its slot through its completion only. A ring that is dropped with reads on their
+//! way is handed, slots and all, to a thread that waits for them.
+#![expect(unsafe_code, reason = "gives the kernel addresses to write to")]
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+
+use io_uring::types::{CancelBuilder, Fd};
+use io_uring::{IoUring, opcode};
+
+use super::unix::{Object, raw};
+use crate::flight::Engine;
+use crate::flight::carrier::{Carrier, Failure, Landed, Order, Wait};
+use crate::flight::lent::Lent;
+
+/// Whether an engine can be used, by trying it.
+pub(crate) fn check_engine(engine: Engine) -> io::Result<()> {
+    match engine {
+        Engine::IoUring => open_ring(1).map(drop),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Begins reads of an object by an engine.
+pub(crate) fn start_engine(
+    engine: Engine,
+    object: &Object,
+    depth: usize,
+) -> io::Result<Box<dyn Carrier>> {
+    if engine != Engine::IoUring {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(Box::new(Reads { ring: Some(Ring::new(object.try_clone()?, depth)?) }))
+}
+
+/// A ring that can read.
+fn open_ring(depth: usize) -> io::Result<IoUring> {
+    let entries = u32::try_from(depth).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let ring = IoUring::new(entries.next_power_of_two())?;
+    let mut probe = io_uring::Probe::new();
+    // Kernels before 5.6 know neither the question nor the read.
+    ring.submitter().register_probe(&mut probe).map_err(|_| io::ErrorKind::Unsupported)?;
+    if !probe.is_supported(opcode::Read::CODE) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(ring)
+}
+
+/// What the completion of a cancellation is called; no slot has this number.
+const CANCEL: u64 = u64::MAX;
+
+/// The most that one read asks for: what the system call would read at most, in whole pages.
+const MOST: usize = 1 << 30;
+
+/// A read that the kernel may be working on.
+struct Slot {
+    ticket: usize,
+    offset: u64,
+    size: usize,
+    lent: Lent,
+}
+
+struct Ring {
+    ring: IoUring,
+    /// The entries name its descriptor, so it lives as long as they do.
+    object: Object,
+    /// By the number that the kernel gives back. Filled: the kernel knows the buffer, or will.
+    slots: Vec<Option<Slot>>,
+    free: Vec<usize>,
+    /// Slots that the kernel has not been told of.
+    unsubmitted: VecDeque<usize>,
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("out", &self.out()).finish_non_exhaustive()
+    }
+}
+
+impl Ring {
+    fn new(object: Object, depth: usize) -> io::Result<Self> {
+        let ring = open_ring(depth)?;
+        let slots = (0..depth).map(|_| None).collect();
+        let free = (0..depth).rev().collect();
+        Ok(Self { ring, object, slots, free, unsubmitted: VecDeque::new() })
+    }
+
+    /// Buffers that are in slots.
+    fn out(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn start(&mut self, order: Order) {
+        let Order { ticket, offset, bytes, size } = order;
+        let lent = Lent::of(bytes);
+        let (to, room) = lent.room();
+        let size = size.min(room).min(MOST);
+        let number = self.free.pop().expect("no more orders than the ring was made for");
+        // The slot is filled first: from here on only its completion empties it.
+        self.slots[number] = Some(Slot { ticket, offset, size, lent });
+        let length = u32::try_from(size).expect("no more than a gigabyte");
+        let read = opcode::Read::new(Fd(raw(&self.object)), to, length).offset(offset).build();
+        let read = read.user_data(number as u64);
+        // SAFETY: the entry's address is the spare room of a vector that lies in a slot, `length`
+        // bytes and no more. A slot is emptied by `land` when the kernel has completed the read,
+        // which is its word that it writes no more; nothing else takes buffers out of slots, and
+        // neither dropping nor forgetting a ring or a `Lent` frees them.
+        let pushed = unsafe { self.ring.submission().push(&read) };
+        // As many entries as slots, and each entry has one.
+        pushed.expect("a queue that is as long as its orders");
+        self.unsubmitted.push_back(number);
+        if self.unsubmitted.len() * 4 >= self.slots.len() {
+            // Who fetches slowly should find the device at work all the same. What goes wrong here
+            // goes wrong in `land` again, which tells.
+            let _ = self.submit(0);
+        }
+    }
+
+    /// Tells the kernel of what is new, and waits for `want` completions.
+    fn submit(&mut self, want: usize) -> io::Result<()> {
+        let taken = self.ring.submit_and_wait(want)?;
+        // In the order in which they were pushed. (The count may include a cancellation.)
+        self.unsubmitted.drain(..taken.min(self.unsubmitted.len()));
+        Ok(())
+    }
+
+    /// A read that the kernel has completed.
+    fn completed(&mut self) -> Option<(Slot, i32)> {
+        loop {
+            let entry = self.ring.completion().next()?;
+            if entry.user_data() == CANCEL {
+                continue;
+            }
+            let number = usize::try_from(entry.user_data()).expect("the number of a slot");
+            let slot = self.slots[number].take().expect("one completion for each read");
+            self.free.push(number);
+            return Some((slot, entry.result()));
+        }
+    }
+
+    /// Asks the kernel to give up what it has not begun. Without that, or on kernels before 5.19,
+    /// the reads simply run to their end.
+    fn cancel(&mut self) {
+        // First what it has not been told of: an entry cannot be taken back, so it has to be
+        // completed like the others.
+        let _ = self.submit(0);
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any()).build().user_data(CANCEL);
+        // SAFETY: the entry has no address.
+        if unsafe { self.ring.submission().push(&cancel) }.is_ok() {
+            let _ = self.submit(0);
+        }
+    }
+
+    /// Waits until the kernel has let go of every buffer.
+    fn drain(&mut self) {
+        while self.out() > 0 {
+            while let Some((slot, _)) = self.completed() {
+                release(slot);
+            }
+            if self.out() > 0
+                && let Err(error) = self.submit(1)
+                && !is_passing(&error)
+            {
+                return; // the slots stay filled, and are leaked
+            }
+        }
+    }
+}
+
+/// Whether the kernel will take it later: interrupted, or short of memory or room just now.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+}
+
+/// Frees the buffer of a completed read that nobody waits for.
+fn release(slot: Slot) {
+    // SAFETY: the read is complete; what it wrote is not looked at.
+    let bytes = unsafe { slot.lent.land(0) };
+    #[cfg(test)]
+    tests::inspect(bytes);
+    #[cfg(not(test))]
+    drop(bytes);
+}
+
+/// Reads of one object by a ring.
+#[derive(Debug)]
+struct Reads {
+    /// `None` only in `drop`.
+    ring: Option<Ring>,
+}
+
+impl Reads {
+    fn ring(&mut self) -> &mut Ring {
+        self.ring.as_mut().expect("a ring until it is dropped")
+    }
+
+    /// What became of a read, or `None` if it was started again.
+    fn landed(&mut self, slot: Slot, result: i32) -> Option<Landed> {
+        let Slot { ticket, offset, size, lent } = slot;
+        let written = usize::try_from(result).unwrap_or(0);
+        // SAFETY: the read is complete, and the kernel says how many bytes it wrote.
+        let mut bytes = unsafe { lent.land(written) };
+        let outcome = match result {
+            0.. => Ok(written),
+            _ => match -result {
+                // The thread that submitted it has ended, and the kernel gives up its reads.
+                libc::ECANCELED | libc::EINTR => {
+                    self.ring().start(Order { ticket, offset, bytes, size });
+                    return None;
+                }
+                // The kernel would have to wait and was told not to (the file is open with
+                // `O_NONBLOCK`); an ordinary read of a file waits all the same.
+                libc::EAGAIN => {
+                    let start = bytes.len();
+                    bytes.resize(start + size, 0);
+                    let outcome = super::read_at(&self.ring().object, offset, &mut bytes[start..]);
+                    bytes.truncate(start + *outcome.as_ref().unwrap_or(&0));
+                    outcome
+                }
+                code => Err(io::Error::from_raw_os_error(code)),
+            },
+        };
+        Some(Landed { ticket, bytes, outcome: outcome.map_err(Failure::System) })
+    }
+
+    /// After the ring itself failed: each read in turn is told, and its buffer is leaked, since
+    /// nobody knows what the kernel does with it.
+    fn give_up_one(&mut self, error: &io::Error) -> Option<Landed> {
+        let slot = self.ring().slots.iter_mut().find_map(Option::take)?;
+        let code = error.raw_os_error().unwrap_or(libc::EIO);
+        let outcome = Err(Failure::System(io::Error::from_raw_os_error(code)));
+        Some(Landed { ticket: slot.ticket, bytes: Vec::new(), outcome })
+    }
+}
+
+impl Carrier for Reads {
+    fn start(&mut self, order: Order) {
+        self.ring().start(order);
+    }
+
+    fn push_off(&mut self) {
+        if !self.ring().unsubmitted.is_empty() {
+            // What goes wrong here goes wrong in `land` again, which tells.
+            let _ = self.ring().submit(0);
+        }
+    }
+
+    fn land(&mut self, wait: Wait) -> Option<Landed> {
+        loop {
+            while let Some((slot, result)) = self.ring().completed() {
+                if let Some(landed) = self.landed(slot, result) {
+                    return Some(landed);
+                }
+            }
+            let want = usize::from(wait == Wait::Yes);
+            if want == 0 && self.ring().unsubmitted.is_empty() {
+                return None;
+            }
+            match self.ring().submit(want) {
+                Ok(()) if want == 0 => {}
+                Ok(()) => continue,
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return self.give_up_one(&error),
+            }
+            if want == 0 {
+                let (slot, result) = self.ring().completed()?;
+                return self.landed(slot, result);
+            }
+        }
+    }
+}
+
+impl Drop for Reads {
+    /// Does not wait: what is on its way is left to a thread.
+    fn drop(&mut self) {
+        let Some(mut ring) = self.ring.take() else { return };
+        #[cfg(test)]
+        if tests::FREES_WHAT_IS_ON_ITS_WAY.get() {
+            ring.slots.iter_mut().filter_map(Option::take).for_each(release);
+            return tests::keep(ring);
+        }
+        if ring.out() == 0 {
+            return;
+        }
+        ring.cancel();
+        let thread = std::thread::Builder::new().name("bifolio-drain".into()).stack_size(64 << 10);
+        // Without a thread the buffers are leaked: the closure is dropped, and slots free nothing.
+        let _ = thread.spawn(move || ring.drain());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! What is in memory, asked of Windows: the pages in the working set of this process. Those that
+//! are only in the cache it does not tell.
+#![expect(unsafe_code, reason = "system calls on raw addresses")]
+
+use std::io;
+use std::ptr::NonNull;
+
+use windows_sys::Win32::System::ProcessStatus as process;
+
+use super::windows::{check, page_size, this_process};
+use super::{AtOnce, Object};
+
+/// Windows has no read that does not wait.
+pub(crate) fn read_at_once(_object: &Object, _offset: u64, _out: &mut [u8]) -> io::Result<AtOnce> {
+    Ok(AtOnce::Unknown)
+}
+
+/// The working set is this process's own, so nobody is refused.
+pub(crate) fn tells_residency(_object: &Object) -> bool {
+    true
+}
+
+/// The page file is a device; where it has no space behind a page is not told.
+pub(crate) fn lives_in_memory(_object: &Object) -> bool {
+    false
+}
+
+/// Bytes from `base` on that are in memory without a gap. Whole pages are looked at.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller, and `base` a page's start.
+pub(crate) unsafe fn resident_size(base: NonNull<u8>, size: usize) -> io::Result<usize> {
+    let page = page_size();
+    let me = this_process();
+    let mut asked = [process::PSAPI_WORKING_SET_EX_INFORMATION::default(); 128];
+    let mut known = 0;
+    while known < size {
+        let pages = (size - known).div_ceil(page).min(asked.len());
+        for (number, entry) in asked[..pages].iter_mut().enumerate() {
+            let at = base.as_ptr().wrapping_add(known + number * page);
+            *entry = process::PSAPI_WORKING_SET_EX_INFORMATION {
+                VirtualAddress: at.cast(),
+                ..Default::default()
+            };
+        }
+        let bytes = u32::try_from(size_of_val(&asked[..pages])).expect("a small structure");
+        // SAFETY: the pointer is to so many entries, which the call fills in.
+        check(unsafe { process::K32QueryWorkingSetEx(me, asked.as_mut_ptr().cast(), bytes) })?;
+        let valid = |entry: &process::PSAPI_WORKING_SET_EX_INFORMATION| {
+            // SAFETY: the union's forms are all one word of bits.
+            let flags = unsafe { entry.VirtualAttributes.Flags };
+            flags & 1 == 1
+        };
+        let here = asked[..pages].iter().take_while(|entry| valid(entry)).count();
+        known += here * page;
+        if here < pages {
+            return Ok(known);
+        }
+    }
+    Ok(known)
+}
