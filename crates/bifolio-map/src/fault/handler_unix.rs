@@ -2,8 +2,9 @@
 //!
 //! `SIGBUS` on Linux; on macOS also `SIGSEGV`, which some of its kernels raise instead. Installed
 //! once, on the first map, with `SA_SIGINFO` (it needs the registers), `SA_ONSTACK` (a thread
-//! with a small stack may have an alternate one) and `SA_NODEFER` (whoever we pass a signal to may
-//! fault itself). It takes no lock, allocates nothing and uses no thread-local variable.
+//! with a small stack may have an alternate one), `SA_NODEFER` (whoever we pass a signal to may fault
+//! itself) and `SA_RESTART` (a signal that somebody sends, and that was ignored before, interrupts no
+//! call). It takes no lock, allocates nothing and uses no thread-local variable.
 //!
 //! What happens to a signal:
 //! ```text
@@ -26,7 +27,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Status;
 use super::table::{self, Ours};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The signals that a fault in a map can raise.
 #[cfg(target_vendor = "apple")]
@@ -38,24 +39,33 @@ const SIGNALS: &[i32] = &[libc::SIGBUS];
 ///
 /// An action is written into a place of its own, which is never written again, and then named: so a
 /// handler that runs in another thread reads a whole one, without a lock. There is a place for each
-/// time that somebody displaces us and we come back; when all are used up the last one stays.
+/// different handler that displaces us; one that comes again has its place already.
 struct Previous {
-    places: [UnsafeCell<MaybeUninit<libc::sigaction>>; PLACES],
+    places: [Place; PLACES],
     claimed: AtomicUsize,
     /// The number of the place that is valid, plus one; zero is the default action.
     valid: AtomicUsize,
 }
 
+struct Place {
+    action: UnsafeCell<MaybeUninit<libc::sigaction>>,
+    written: AtomicBool,
+}
+
 const PLACES: usize = 32;
 
-// SAFETY: a place is written by the one who claimed it, before `valid` names it (release), and read
-// only after `valid` was loaded (acquire).
-unsafe impl Sync for Previous {}
+/// There is no place left for one more handler.
+#[derive(Clone, Copy, Debug)]
+struct Exhausted;
+
+// SAFETY: an action is written by the one who claimed its place, before `written` says so (release),
+// and read only after `written` was loaded (acquire).
+unsafe impl Sync for Place {}
 
 impl Previous {
     const fn new() -> Self {
         Self {
-            places: [const { UnsafeCell::new(MaybeUninit::zeroed()) }; PLACES],
+            places: [const { Place::new() }; PLACES],
             claimed: AtomicUsize::new(0),
             valid: AtomicUsize::new(0),
         }
@@ -67,25 +77,116 @@ impl Previous {
             // SAFETY: all zeros is the default action.
             return unsafe { MaybeUninit::zeroed().assume_init() };
         };
-        // SAFETY: named, so written, and never written again.
-        let action = unsafe { self.places[number].get().read() };
-        // SAFETY: as above.
-        unsafe { action.assume_init() }
+        // Named, so written.
+        self.places[number].get().unwrap_or_else(|| {
+            // SAFETY: all zeros is the default action.
+            unsafe { MaybeUninit::zeroed().assume_init() }
+        })
     }
 
     /// Replaces the action. Async-signal-safe.
-    fn set(&self, action: libc::sigaction) {
-        let number = self.claimed.fetch_add(1, Ordering::Relaxed);
-        if let Some(place) = self.places.get(number) {
-            // SAFETY: nobody else has this number, and nobody reads the place before it is named.
-            unsafe { place.get().write(MaybeUninit::new(action)) };
-            self.valid.store(number + 1, Ordering::Release);
+    fn set(&self, action: libc::sigaction) -> Result<(), Exhausted> {
+        let is_known = |place: &Place| place.get().is_some_and(|known| is_same(&known, &action));
+        let known = self.places.iter().position(is_known);
+        let number = known.unwrap_or_else(|| self.claimed.fetch_add(1, Ordering::Relaxed));
+        let Some(place) = self.places.get(number) else {
+            // So that it does not wrap, however often this is tried.
+            self.claimed.store(PLACES, Ordering::Relaxed);
+            return Err(Exhausted);
+        };
+        if known.is_none() {
+            // SAFETY: nobody else has this number, and nobody reads the action before it is said to
+            // be written.
+            unsafe { place.action.get().write(MaybeUninit::new(action)) };
+            place.written.store(true, Ordering::Release);
         }
+        self.valid.store(number + 1, Ordering::Release);
+        Ok(())
     }
 
     /// Goes back to the default action. Async-signal-safe.
     fn reset(&self) {
         self.valid.store(0, Ordering::Release);
+    }
+}
+
+impl Place {
+    const fn new() -> Self {
+        let action = UnsafeCell::new(MaybeUninit::zeroed());
+        Self { action, written: AtomicBool::new(false) }
+    }
+
+    fn get(&self) -> Option<libc::sigaction> {
+        if !self.written.load(Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: written, and never written again.
+        let action = unsafe { self.action.get().read() };
+        // SAFETY: as above.
+        Some(unsafe { action.assume_init() })
+    }
+}
+
+/// Whether two actions call the same handler in the same way. The mask is compared where it says
+/// something: in the signals that there are.
+fn is_same(one: &libc::sigaction, other: &libc::sigaction) -> bool {
+    // SAFETY: both sets are initialised, and an invalid number is answered by -1 for both.
+    let has = |action: &libc::sigaction, signal| unsafe {
+        libc::sigismember(&raw const action.sa_mask, signal)
+    };
+    one.sa_sigaction == other.sa_sigaction
+        && one.sa_flags == other.sa_flags
+        && (1..=64).all(|signal| has(one, signal) == has(other, signal))
+}
+
+/// A signal that is being passed on right now, to know one that comes round: by its context, which
+/// lies in the frame that the kernel made for it, and by the frame of ours that passes it on.
+///
+/// A handler that we pass a signal to may never come back to us (it leaves by `siglongjmp`), and
+/// then its note stays. It is told from a signal that comes round by the frame: what comes round
+/// finds the note of a frame that still stands, further up the stack; a new signal at the depth of an
+/// old one has the same context *and* the same frame, and takes the note over.
+struct Passing {
+    context: AtomicUsize,
+    frame: AtomicUsize,
+}
+
+impl Passing {
+    const fn new() -> Self {
+        Self { context: AtomicUsize::new(0), frame: AtomicUsize::new(0) }
+    }
+
+    /// Notes a signal; `None` if it is one that comes round. Async-signal-safe.
+    fn note(context: usize, frame: usize) -> Option<&'static Self> {
+        let mut stale = None;
+        for note in &PASSING {
+            if note.context.load(Ordering::Acquire) == context {
+                // Stacks grow down on all architectures here.
+                if note.frame.load(Ordering::Acquire) > frame {
+                    return None;
+                }
+                stale = Some(note);
+            }
+        }
+        let free = || {
+            PASSING.iter().find(|note| {
+                note.context
+                    .compare_exchange(0, context, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+            })
+        };
+        // If all are taken, by as many threads or by what never came back, one is taken over. Should
+        // it be a living one, its signal goes round once more and is noted anew.
+        let note = stale.or_else(free).unwrap_or(&PASSING[(context >> 4) % PASSING.len()]);
+        note.frame.store(frame, Ordering::Release);
+        note.context.store(context, Ordering::Release);
+        Some(note)
+    }
+
+    /// Async-signal-safe.
+    fn forget(&self, context: usize) {
+        // Not if somebody has taken it over.
+        let _ = self.context.compare_exchange(context, 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 }
 
@@ -95,8 +196,7 @@ static PREVIOUS: [Previous; 2] = [Previous::new(), Previous::new()];
 /// signals on to the handler that it found), [`super::reinstall`] makes a circle: it is previous
 /// to us and we to it. A signal that comes round goes here.
 static ORIGINAL: [Previous; 2] = [Previous::new(), Previous::new()];
-/// The contexts of the signals that are being passed on right now, to know one that comes round.
-static PASSING: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+static PASSING: [Passing; 64] = [const { Passing::new() }; 64];
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static INSTALLING: Mutex<()> = Mutex::new(());
 
@@ -116,7 +216,8 @@ pub(crate) fn install() -> Result<()> {
     if !INSTALLED.load(Ordering::Acquire) {
         table::PAGE_MASK.store(crate::sys::page_size() - 1, Ordering::Relaxed);
         for (original, &signal) in ORIGINAL.iter().zip(SIGNALS) {
-            original.set(current(signal));
+            // Its first action: there is a place.
+            let _ = original.set(current(signal));
         }
         take_over()?;
         INSTALLED.store(true, Ordering::Release);
@@ -148,7 +249,11 @@ fn take_over() -> Result<()> {
         if is_ours(&found) {
             continue;
         }
-        PREVIOUS[index].set(found);
+        PREVIOUS[index].set(found).map_err(|Exhausted| {
+            Error::new(ErrorKind::LimitReached, "install the fault handler").because(format!(
+                "{PLACES} different handlers have displaced it; one more would be forgotten"
+            ))
+        })?;
         register(signal).map_err(|error| Error::os("install the fault handler", error))?;
     }
     Ok(())
@@ -159,7 +264,8 @@ fn register(signal: i32) -> io::Result<()> {
     // SAFETY: all zeros is a valid action (the default one, with an empty mask).
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = on_signal as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    action.sa_flags =
+        libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
     // SAFETY: `action` is initialised, and `on_signal` has the signature that SA_SIGINFO wants.
     if unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } == 0 {
         Ok(())
@@ -208,26 +314,15 @@ unsafe extern "C" fn on_signal(
         }
     }
     let index = usize::from(signal != libc::SIGBUS);
-    let round = PASSING.iter().any(|passing| passing.load(Ordering::Acquire) == context.addr());
-    if round {
+    let frame = (&raw const code).addr();
+    let Some(note) = Passing::note(context.addr(), frame) else {
         // SAFETY: the arguments are passed on as they came.
         unsafe { pass_on(signal, info, context, faulted, &ORIGINAL[index]) };
         return;
-    }
-    let note = PASSING.iter().find(|passing| {
-        let free = passing.compare_exchange(
-            0,
-            context.addr(),
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
-        free.is_ok()
-    });
+    };
     // SAFETY: as above.
     unsafe { pass_on(signal, info, context, faulted, &PREVIOUS[index]) };
-    if let Some(note) = note {
-        note.store(0, Ordering::Release);
-    }
+    note.forget(context.addr());
 }
 
 /// Calls the previous handler the way the kernel would have.
@@ -289,9 +384,8 @@ unsafe fn pass_on(
     }
     if !faulted {
         let now = current(signal);
-        if !is_ours(&now) {
-            previous.set(now);
-            // Nothing can be reported from here; `status` will tell.
+        // Nothing can be reported from here; `status` will tell.
+        if !is_ours(&now) && previous.set(now).is_ok() {
             let _ = register(signal);
         }
     }

@@ -247,6 +247,105 @@ fn a_library_that_displaced_ours_and_keeps_it_makes_no_circle_when_ours_is_put_b
     end_of(this_test!(), "circle").passed();
 }
 
+/// Where the leaping handler goes to, and where its faults are made.
+#[cfg(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "x86")))]
+mod leap {
+    use std::cell::UnsafeCell;
+
+    use super::{CALLS, MaybeUninit, Ordering, foreign_page, touch};
+
+    struct Context(UnsafeCell<MaybeUninit<libc::ucontext_t>>);
+
+    // SAFETY: one thread of the child process uses them.
+    unsafe impl Sync for Context {}
+
+    static OUT: Context = Context(UnsafeCell::new(MaybeUninit::uninit()));
+    static IN: Context = Context(UnsafeCell::new(MaybeUninit::uninit()));
+
+    /// A handler that does not return, as those of probes that use `siglongjmp`.
+    pub(super) unsafe extern "C" fn leap(
+        _signal: i32,
+        _info: *mut libc::siginfo_t,
+        _context: *mut libc::c_void,
+    ) {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: `probe` filled it in and stands still until it is resumed here.
+        unsafe { libc::setcontext(OUT.0.get().cast()) };
+    }
+
+    extern "C" fn fault() {
+        touch(foreign_page());
+    }
+
+    /// Makes a fault that is not ours on a stack of its own, which is the same every time.
+    pub(super) fn probe(stack: &mut [u8]) {
+        // SAFETY: fills in the context, which is ours.
+        assert_eq!(unsafe { libc::getcontext(IN.0.get().cast()) }, 0);
+        // SAFETY: filled in above.
+        let context = unsafe { &mut *IN.0.get().cast::<libc::ucontext_t>() };
+        context.uc_stack.ss_sp = stack.as_mut_ptr().cast();
+        context.uc_stack.ss_size = stack.len();
+        context.uc_link = OUT.0.get().cast();
+        // SAFETY: the stack outlives the call, and the function takes no arguments.
+        unsafe { libc::makecontext(IN.0.get().cast(), fault, 0) };
+        // SAFETY: resumed once, by `leap`; what it leaves behind owns nothing but a map.
+        assert_eq!(unsafe { libc::swapcontext(OUT.0.get().cast(), IN.0.get().cast()) }, 0);
+    }
+}
+
+#[cfg(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "x86")))]
+#[test]
+fn a_library_that_leaves_its_handler_by_a_jump_is_called_every_time() {
+    if plays("leaps") {
+        let ours = ours();
+        install(leap::leap as *const () as usize, libc::SA_SIGINFO | libc::SA_NODEFER);
+        fault::reinstall().unwrap();
+        let mut stack = vec![0; 1 << 20];
+        // More than there are places for notes, at one depth and at many.
+        for round in 1..=200 {
+            leap::probe(&mut stack);
+            assert_eq!(CALLS.load(Ordering::SeqCst), round);
+            let shorter = stack.len() - 4096;
+            stack.truncate(if round > 100 { shorter } else { stack.len() });
+        }
+        ours.recovers();
+        return;
+    }
+    end_of(this_test!(), "leaps").passed();
+}
+
+#[test]
+fn whoever_displaces_ours_is_remembered_however_often_and_one_too_many_is_told() {
+    if plays("again and again") {
+        let ours = ours();
+        for _ in 0..100 {
+            install(libc::SIG_IGN, 0);
+            fault::reinstall().unwrap();
+        }
+        install_foreign();
+        fault::reinstall().unwrap();
+        assert_eq!(touch(foreign_page()), 0, "the newest is called");
+        // As many different ones as there are combinations of these flags.
+        let flags = [libc::SA_RESTART, libc::SA_NOCLDSTOP, libc::SA_NOCLDWAIT, libc::SA_NODEFER];
+        let different = (0..64).find(|mix: &u32| {
+            let chosen = flags.iter().enumerate().filter(|(bit, _)| mix >> bit & 1 == 1);
+            let handler = if mix & 16 == 0 { polite as *const () } else { foreign as *const () };
+            let once = if mix & 32 == 0 { 0 } else { libc::SA_RESETHAND };
+            install(
+                handler as usize,
+                libc::SA_SIGINFO | once | chosen.fold(0, |all, (_, f)| all | f),
+            );
+            fault::reinstall().is_err()
+        });
+        assert!(different.is_some_and(|count| count >= 28), "{different:?}");
+        refused(fault::check(), ErrorKind::HandlerDisplaced);
+        refused(fault::reinstall(), ErrorKind::LimitReached);
+        drop(ours);
+        return;
+    }
+    end_of(this_test!(), "again and again").passed();
+}
+
 #[test]
 fn a_fault_under_a_handler_that_displaced_ours_is_the_others() {
     // What the check warns of: the broken twin of the test above.
