@@ -1,9 +1,10 @@
 //! Running other programs: shown, bounded in time, never reading the terminal.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,9 +107,8 @@ impl Cmd {
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());
         let status = self.finish(child)?;
-        let text = |reader: thread::JoinHandle<Vec<u8>>| {
-            String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
-        };
+        let patience = Instant::now() + AFTERWARDS;
+        let text = |pieces| String::from_utf8_lossy(&gather(&pieces, patience)).into_owned();
         let (stdout, stderr) = (text(stdout), text(stderr));
         match self.judge(status) {
             Ok(()) => Ok((stdout, stderr)),
@@ -146,7 +146,10 @@ impl Cmd {
                         self.limit.as_secs()
                     ));
                 }
-                Err(why) => return Err(format!("cannot wait for `{}`: {why}", self.short())),
+                Err(why) => {
+                    kill_with_descendants(&mut child);
+                    return Err(format!("cannot wait for `{}`: {why}", self.short()));
+                }
             }
         }
     }
@@ -169,15 +172,39 @@ fn quoted(word: &OsStr) -> String {
     }
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+/// How long the output of a program is waited for after its end: a daemon that it started (Wine's
+/// server is one) may keep the pipe open for ever.
+const AFTERWARDS: Duration = Duration::from_secs(5);
+
+/// Reads a pipe in a thread of its own, piece by piece.
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (pieces, received) = mpsc::channel();
     thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // A pipe that breaks ends the text early; the exit status still tells the truth.
-            let _ = pipe.read_to_end(&mut bytes);
+        let Some(mut pipe) = pipe else { return };
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            match pipe.read(&mut piece) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // A pipe that breaks ends the text early; the exit status still tells the truth.
+                Ok(0) | Err(_) => return,
+                Ok(size) => {
+                    if pieces.send(piece[..size].to_vec()).is_err() {
+                        return; // nobody waits any more
+                    }
+                }
+            }
         }
-        bytes
-    })
+    });
+    received
+}
+
+/// What was read until the pipe was closed, or until `patience` ended.
+fn gather(pieces: &Receiver<Vec<u8>>, patience: Instant) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Ok(piece) = pieces.recv_timeout(patience.saturating_duration_since(Instant::now())) {
+        bytes.extend(piece);
+    }
+    bytes
 }
 
 /// Kills `child` and whatever it started. A process group would be simpler, but then Ctrl-C on
@@ -239,6 +266,14 @@ mod tests {
         let why = slow.output().unwrap_err();
         assert!(why.contains("killed"), "{why}");
         assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_daemon_that_keeps_the_pipe_is_not_waited_for() {
+        let script = "sleep 53 & echo $!";
+        let pid = Cmd::new("sh").args(["-c", script]).output().unwrap();
+        // It is there still, so what was waited for was not its end.
+        Cmd::new("kill").arg(pid.trim()).output().unwrap();
     }
 
     #[test]
