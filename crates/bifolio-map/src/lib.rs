@@ -22,7 +22,7 @@ pub use flight::{Batch, BatchPlan, Completion, Engine, Merge};
 pub use frozen::Frozen;
 pub use lock::{FileLock, LockGuard, LockKind, LockState, Patience};
 pub use scratch::Scratch;
-pub use section::{Access, Create, Currency, Section, SectionKind, SectionOptions};
+pub use section::{Access, Create, Currency, Inheritance, Section, SectionKind, SectionOptions};
 pub use view::{
     Advice, AtomicU32View, AtomicU64View, CopyOnWrite, GrowableView, MemoryLock, Mode, Read,
     ReadWrite, ScanPlan, Shared, Stream, Support, TryRead, View, ViewMode, Writable,

@@ -3,7 +3,8 @@
 //! A lock belongs to the [`FileLock`], that is, to its own opening of the file: other openings in
 //! the same process are "others" too, closing some other handle of the file does not drop it (as
 //! POSIX record locks would), and the system gives it back when the holder dies, however it dies.
-//! A forked child shares the holder's opening, and so keeps its locks alive.
+//! A forked child shares the holder's opening, and so keeps its locks alive; what it drops of them
+//! unlocks nothing.
 //!
 //! Threads that share a `FileLock` keep each other out as well: two locks of one `FileLock` never
 //! overlap, not even shared ones.
@@ -82,6 +83,8 @@ pub struct FileLock {
 pub struct LockGuard<'lock> {
     lock: &'lock FileLock,
     range: Range<u64>,
+    /// The process that took it: a forked child has a copy of the guard, but not the lock.
+    process: u32,
 }
 
 impl FileLock {
@@ -146,7 +149,7 @@ impl FileLock {
             },
         };
         outcome.map_err(|error| self.fail(DOING, error, &range))?;
-        Ok(LockGuard { lock: self, range })
+        Ok(LockGuard::new(self, range))
     }
 
     fn try_lock(&self, range: &Range<u64>, how: sys::LockKind) -> io::Result<()> {
@@ -195,7 +198,7 @@ impl FileLock {
         let mut pause = Duration::from_micros(50);
         loop {
             match self.try_lock(&range, how) {
-                Ok(()) => return Ok(LockGuard { lock: self, range }),
+                Ok(()) => return Ok(LockGuard::new(self, range)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(self.fail("lock", error, &range)),
             }
@@ -252,8 +255,18 @@ impl FileLock {
     }
 }
 
+impl<'lock> LockGuard<'lock> {
+    fn new(lock: &'lock FileLock, range: Range<u64>) -> Self {
+        Self { lock, range, process: std::process::id() }
+    }
+}
+
 impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            // In a forked child, which shares the opening: unlocking would take it from the parent.
+            return;
+        }
         // Unlocking a range of an open file does not fail; closing the file unlocks in any case.
         let _ = sys::unlock(&self.lock.file, &self.range);
         // Only now may another thread lock it: its lock would have been the one given back.

@@ -1,6 +1,8 @@
 //! Handing a section to a child process: a file without a name, or memory without a file, cannot
 //! be found by path, so the child inherits the handle and finds it by a token.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::{Access, Appends, Section, SectionKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{self, FileKind, Identity};
@@ -8,32 +10,62 @@ use crate::sys::{self, FileKind, Identity};
 /// A token's text form: `bifolio1:NUMBER:VOLUME:FILE:ACCESS:KIND:LENGTH`.
 const VERSION: &str = "bifolio1";
 
+/// A section that child processes inherit as long as this lives: those that start meanwhile, all of
+/// them, whether they know the token or not.
+///
+/// It is a second handle on the section; the section's own is never inherited.
+#[derive(Debug)]
+#[must_use = "children inherit the section only as long as this lives"]
+pub struct Inheritance {
+    _handle: sys::Inheritable,
+    number: u64,
+    token: String,
+}
+
+/// The numbers of all [`Inheritance`]s of this process, which it may look for by token itself.
+static LENT: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+fn lent() -> MutexGuard<'static, Vec<u64>> {
+    LENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Inheritance {
+    fn drop(&mut self) {
+        // Before the handle is closed and its number given to another one.
+        lent().retain(|&number| number != self.number);
+    }
+}
+
+impl Inheritance {
+    /// What the child finds the section by: pass it as an argument or in the environment.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+}
+
 impl Section {
-    /// Lets child processes that are started from now on inherit this section, and gives the token
-    /// by which they find it: pass it as an argument or in the environment. The section must stay
-    /// alive until the child has started.
-    ///
-    /// Every child started meanwhile inherits the handle, whether it knows the token or not.
+    /// Lets child processes inherit this section: those that are started while the answer lives.
     ///
     /// ```
     /// # use bifolio_map::{Read, ReadWrite, Section, View};
     /// let memory = Section::anonymous(13)?;
     /// memory.view::<ReadWrite>()?.write_at(0, b"111\r\n222\r\n333")?;
-    /// let token = memory.inherit()?; // std::process::Command::new(...).arg(&token)
-    /// // and in the child:
-    /// let view: View<Read> = Section::inherited(&token)?.view()?;
+    /// let inheritance = memory.inherit()?;
+    /// // std::process::Command::new(...).arg(inheritance.token()).spawn(), and in the child:
+    /// let view: View<Read> = Section::inherited(inheritance.token())?.view()?;
     /// assert_eq!(view.read_vec(..)?.len(), 13);
     /// # Ok::<(), bifolio_map::Error>(())
     /// ```
     ///
     /// # Errors
-    /// What the system says.
-    pub fn inherit(&self) -> Result<String> {
+    /// `LimitReached` if the process has no descriptor left; otherwise what the system says.
+    pub fn inherit(&self) -> Result<Inheritance> {
         let inner = &self.inner;
-        sys::set_inheritable(&inner.object).map_err(|error| self.os("inherit", error))?;
         let Identity { volume, file } =
             sys::identity(&inner.object).map_err(|error| self.os("inherit", error))?;
-        let number = sys::inheritance_number(&inner.object);
+        let (handle, number) =
+            sys::inheritable(&inner.object).map_err(|error| self.os("inherit", error))?;
         let access = match inner.access {
             Access::Read => "r",
             Access::ReadWrite => "rw",
@@ -44,10 +76,14 @@ impl Section {
             SectionKind::File | SectionKind::Device => "f",
         };
         let len = sys::len(&inner.object).unwrap_or(0);
-        Ok(format!("{VERSION}:{number}:{volume:x}:{file:x}:{access}:{kind}:{len}"))
+        let token = format!("{VERSION}:{number}:{volume:x}:{file:x}:{access}:{kind}:{len}");
+        lent().push(number);
+        Ok(Inheritance { _handle: handle, number, token })
     }
 
-    /// Finds the section that the parent process let this one inherit.
+    /// Finds the section that the parent process let this one inherit. It is opened anew; the
+    /// inherited handle itself stays open as long as the process lives (it is not ours to close),
+    /// and is not passed on to its children.
     ///
     /// # Errors
     /// `InvalidInput` for a text that is no token; `NotFound` if this process did not inherit the
@@ -84,6 +120,9 @@ impl Section {
         let object = sys::open_inherited(number, access, kind, len).map_err(|_| missing())?;
         if sys::identity(&object).map_err(|_| missing())? != (Identity { volume, file }) {
             return Err(missing());
+        }
+        if !lent().contains(&number) {
+            sys::end_inheritance(number);
         }
         // The token says what it was meant to be; what the handle is counts.
         let kind = match sys::file_of(&object).map(sys::file_kind) {

@@ -9,6 +9,7 @@ mod inherit;
 mod state;
 
 pub use create::SectionOptions;
+pub use inherit::Inheritance;
 
 pub(crate) use state::Lost;
 

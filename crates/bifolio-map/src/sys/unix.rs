@@ -329,10 +329,22 @@ pub(crate) fn lock_limit() -> String {
     }
 }
 
-/// Whether the descriptor is closed in programs that this one starts.
-pub(crate) fn set_inheritable(object: &Object) -> io::Result<()> {
-    let flags = rustix::io::fcntl_getfd(object)?;
-    Ok(rustix::io::fcntl_setfd(object, flags - rustix::io::FdFlags::CLOEXEC)?)
+/// A descriptor that programs which this one starts inherit.
+pub(crate) type Inheritable = std::os::fd::OwnedFd;
+
+/// A duplicate of the object's descriptor that is inherited, and its number.
+pub(crate) fn inheritable(object: &Object) -> io::Result<(Inheritable, u64)> {
+    let fd = rustix::io::dup(object)?; // unlike the standard library's, open in children
+    let number = u64::try_from(fd.as_raw_fd()).unwrap_or(u64::MAX);
+    Ok((fd, number))
+}
+
+/// Keeps an inherited descriptor from being inherited once more.
+pub(crate) fn end_inheritance(number: u64) {
+    let Ok(fd) = i32::try_from(number) else { return };
+    // SAFETY: no pointers; the flag concerns programs that are started only.
+    let outcome = check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) });
+    debug_assert!(outcome.is_ok(), "it was open a moment ago: {outcome:?}");
 }
 
 /// The number under which a child process finds the object.

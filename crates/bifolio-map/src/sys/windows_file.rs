@@ -466,11 +466,29 @@ fn raw(object: &Object) -> codes::HANDLE {
     }
 }
 
-/// Lets child processes inherit the handle.
-pub(crate) fn set_inheritable(object: &Object) -> io::Result<()> {
-    let flag = codes::HANDLE_FLAG_INHERIT;
-    // SAFETY: the handle is open.
-    check(unsafe { codes::SetHandleInformation(raw(object), flag, flag) })
+/// A handle that programs which this one starts inherit.
+pub(crate) type Inheritable = OwnedHandle;
+
+/// A duplicate of the object's handle that is inherited, and its number.
+pub(crate) fn inheritable(object: &Object) -> io::Result<(Inheritable, u64)> {
+    let (me, mut mine) = (this_process(), ptr::null_mut());
+    let (same, inherit) = (codes::DUPLICATE_SAME_ACCESS, 1);
+    // SAFETY: the handle is open, and the answer is written into a handle of ours.
+    check(unsafe {
+        codes::DuplicateHandle(me, raw(object), me, &raw mut mine, 0, inherit, same)
+    })?;
+    // SAFETY: the call made the handle, and nobody else has it.
+    Ok((unsafe { OwnedHandle::from_raw_handle(mine) }, mine.addr() as u64))
+}
+
+/// Keeps an inherited handle from being inherited once more.
+pub(crate) fn end_inheritance(number: u64) {
+    let Ok(number) = usize::try_from(number) else { return };
+    let handle = ptr::without_provenance_mut(number);
+    // SAFETY: any number may be given; the flag concerns programs that are started only.
+    let outcome =
+        check(unsafe { codes::SetHandleInformation(handle, codes::HANDLE_FLAG_INHERIT, 0) });
+    debug_assert!(outcome.is_ok(), "it was open a moment ago: {outcome:?}");
 }
 
 /// The number under which a child process finds the object: handles keep theirs.

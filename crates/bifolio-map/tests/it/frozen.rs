@@ -15,8 +15,8 @@ use crate::support::{file_of, page, pattern, refused, says};
 
 /// Another handle on the same memory file, as any process that has the descriptor can get it.
 fn handle_on(section: &Section, options: &OpenOptions) -> std::io::Result<File> {
-    let token = section.inherit().unwrap();
-    let number = token.split(':').nth(1).unwrap();
+    let inheritance = section.inherit().unwrap();
+    let number = inheritance.token().split(':').nth(1).unwrap();
     options.open(format!("/proc/self/fd/{number}"))
 }
 
@@ -121,8 +121,8 @@ fn a_child_sees_that_what_it_inherited_is_frozen() {
         return;
     }
     let frozen = Frozen::copy_of(pattern(0, 5000)).unwrap();
-    let token = frozen.section().unwrap().inherit().unwrap();
-    Rerun::of(this_test!(), "heir").with_variable(TOKEN, token).finish().unwrap();
+    let heirloom = frozen.section().unwrap().inherit().unwrap();
+    Rerun::of(this_test!(), "heir").with_variable(TOKEN, heirloom.token()).finish().unwrap();
 }
 
 #[test]

@@ -243,3 +243,21 @@ fn locks_of_one_opening_never_overlap_and_one_guard_does_not_free_anothers_bytes
     });
     assert_eq!(yours.probe(..).unwrap(), LockState::Free);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_forked_child_drops_of_its_parents_locks_unlocks_nothing() {
+    crate::support::process::alone(this_test!(), || {
+        let (_dir, path) = file_of(b"");
+        let (mine, yours) = (FileLock::open(&path).unwrap(), FileLock::open(&path).unwrap());
+        let mut held = Some(mine.lock(.., LockKind::Exclusive, Patience::Try).unwrap());
+        let end = crate::support::fork::in_forked_child(|| {
+            drop(held.take()); // the child's copy of it
+            0
+        });
+        assert_eq!(end, Some(0));
+        assert_eq!(yours.probe(..).unwrap(), LockState::Held);
+        drop(held);
+        assert_eq!(yours.probe(..).unwrap(), LockState::Free);
+    });
+}

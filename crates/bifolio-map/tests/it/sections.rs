@@ -247,9 +247,11 @@ fn children_inherit_memory_and_temporary_files_and_share_their_bytes() {
     for view in &views {
         view.write_at(0, b"abc").unwrap();
     }
-    let tokens = sections.each_ref().map(|section| section.inherit().unwrap()).join(" ");
+    let inheritances = sections.each_ref().map(|section| section.inherit().unwrap());
+    let tokens = inheritances.each_ref().map(|inheritance| inheritance.token()).join(" ");
     let told = Rerun::of(this_test!(), "heir").with_variable(TOKENS, tokens).finish().unwrap();
     assert_eq!(told, ["Anonymous", "Temporary"]);
+    drop(inheritances);
     for view in &views {
         assert_eq!(view.read_vec(4990..).unwrap(), b"from child");
     }
@@ -263,8 +265,9 @@ fn children_inherit_memory_and_temporary_files_and_share_their_bytes() {
 #[test]
 fn a_token_that_is_wrong_finds_nothing_and_says_why() {
     let section = Section::anonymous(13).unwrap();
-    let token = section.inherit().unwrap();
-    assert_eq!(Section::inherited(&token).unwrap().len().unwrap(), 13);
+    let inheritance = section.inherit().unwrap();
+    let token = inheritance.token();
+    assert_eq!(Section::inherited(token).unwrap().len().unwrap(), 13);
     for text in [
         "",
         "bifolio1",
@@ -282,9 +285,42 @@ fn a_token_that_is_wrong_finds_nothing_and_says_why() {
     // A number that stands for another file is not taken for the section.
     let parts: Vec<&str> = token.split(':').collect();
     let other = Section::anonymous(13).unwrap().inherit().unwrap();
-    let other: Vec<&str> = other.split(':').collect();
+    let other: Vec<&str> = other.token().split(':').collect();
     let mixed = [parts[0], parts[1], other[2], other[3], parts[4], parts[5], parts[6]].join(":");
     says(&refused(Section::inherited(&mixed), ErrorKind::NotFound), &["did not inherit it"]);
     let nobody = [parts[0], "987654", parts[2], parts[3], parts[4], parts[5], parts[6]].join(":");
     refused(Section::inherited(&nobody), ErrorKind::NotFound);
+}
+
+#[test]
+fn who_starts_outside_the_time_of_an_inheritance_inherits_nothing() {
+    const TOKEN: &str = "BIFOLIO_TEST_HEIRLOOM";
+    let found = |token: &str| {
+        // In a process of its own, since the number may stand for anything in this one.
+        let heir = Rerun::of(this_test!(), "heir").with_variable(TOKEN, token).finish();
+        heir.unwrap().join(" ")
+    };
+    if child::role().is_some() {
+        let token = std::env::var(TOKEN).unwrap();
+        match Section::inherited(&token) {
+            Ok(_) if child::role().as_deref() == Some("heir") => {
+                // What was inherited goes no further.
+                let rerun = Rerun::of(this_test!(), "grandchild").with_variable(TOKEN, &token);
+                let below = rerun.finish().unwrap().join(" ");
+                child::tell(&format!("found, and below it: {below}"));
+            }
+            Ok(_) => child::tell("found"),
+            Err(error) => child::tell(&format!("{:?}", error.kind())),
+        }
+        return;
+    }
+    let section = Section::anonymous(13).unwrap();
+    let inheritance = section.inherit().unwrap();
+    let token = inheritance.token().to_owned();
+    assert_eq!(found(&token), "found, and below it: NotFound");
+    // This process looked for it, and can go on to bequeath it.
+    drop(Section::inherited(&token).unwrap());
+    assert_eq!(found(&token), "found, and below it: NotFound");
+    drop(inheritance);
+    assert_eq!(found(&token), "NotFound");
 }

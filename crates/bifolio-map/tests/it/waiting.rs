@@ -127,8 +127,9 @@ fn two_processes_take_turns_by_one_word() {
     }
     let section = Section::anonymous(page()).unwrap();
     let view = section.view().unwrap();
-    let token = section.inherit().unwrap();
-    let other = Rerun::of(this_test!(), "other").with_variable(TOKEN, token).spawn().unwrap();
+    let heirloom = section.inherit().unwrap();
+    let rerun = Rerun::of(this_test!(), "other").with_variable(TOKEN, heirloom.token());
+    let other = rerun.spawn().unwrap();
     play(&view, 0);
     other.finish().unwrap();
     assert_eq!(view.get::<u32>(12).unwrap(), TURNS);

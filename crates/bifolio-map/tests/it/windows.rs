@@ -290,8 +290,9 @@ fn a_child_sees_how_long_inherited_memory_is_now() {
         return;
     }
     let section = Section::options().len(5).capacity(1 << 20).anonymous().unwrap();
-    let token = section.inherit().unwrap();
-    let mut child = Rerun::of(this_test!(), "heir").with_variable(ARGUMENT, token).spawn().unwrap();
+    let heirloom = section.inherit().unwrap();
+    let rerun = Rerun::of(this_test!(), "heir").with_variable(ARGUMENT, heirloom.token());
+    let mut child = rerun.spawn().unwrap();
     child.run_to("opened", 1).unwrap();
     section.set_len(100_000, Space::Allocate).unwrap();
     section.view::<ReadWrite>().unwrap().put(99_999, &7u8).unwrap();
@@ -437,8 +438,9 @@ fn a_process_notices_what_another_one_stored() {
     }
     let section = Section::anonymous(64).unwrap();
     let view: View<ReadWrite> = section.view().unwrap();
-    let token = section.inherit().unwrap();
-    let child = Rerun::of(this_test!(), "waiter").with_variable(ARGUMENT, token).spawn().unwrap();
+    let heirloom = section.inherit().unwrap();
+    let rerun = Rerun::of(this_test!(), "waiter").with_variable(ARGUMENT, heirloom.token());
+    let child = rerun.spawn().unwrap();
     let started = Instant::now();
     while view.atomic_u32(4).unwrap().load().unwrap() == 0 {
         wait::wait(&view, 4, 0, Some(Duration::from_secs(1))).unwrap();
