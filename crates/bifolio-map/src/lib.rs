@@ -24,8 +24,9 @@ pub use lock::{FileLock, LockGuard, LockKind, LockState, Patience};
 pub use scratch::Scratch;
 pub use section::{Access, Create, Currency, Inheritance, Section, SectionKind, SectionOptions};
 pub use view::{
-    Advice, AtomicU32View, AtomicU64View, CopyOnWrite, GrowableView, MemoryLock, Mode, Read,
-    ReadWrite, ScanPlan, Shared, Stream, Support, TryRead, View, ViewMode, Writable,
+    Advice, AtomicU32View, AtomicU64View, CopyOnWrite, GrowableView, MemoryLock, Mode, MovingView,
+    Prefetched, Read, ReadWrite, ScanPlan, Shared, Stream, Support, TryRead, View, ViewMode,
+    WindowPlan, Writable,
 };
 
 /// The traits and byte-order types of `zerocopy` that typed accessors speak: `get::<le::U32>`

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::Flush;
 use crate::fault::guard::{self, AtomicWord, Fault, Word};
-use crate::range::{Window, inside, pages_inside, pages_touching};
+use crate::range::{Window, inside, merged, pages_inside, pages_touching};
 use crate::sys::{self, Object, Protection};
 use crate::view::Advice;
 
@@ -559,6 +559,23 @@ impl Span {
         let (start, _) = self.pages(&(offset..(offset + 1).min(self.size)))?;
         // SAFETY: the page is ours.
         unsafe { sys::is_resident(start) }
+    }
+
+    /// Starts reading in the pages that touch any of the ranges, which must lie inside; how many
+    /// runs of pages that are, and how many calls it took.
+    pub(crate) fn prefetch(&self, ranges: &[Range<usize>]) -> io::Result<(usize, usize)> {
+        let pages = ranges.iter().filter_map(|range| self.pages(range));
+        let pages = pages.map(|(start, size)| start.addr().get()..start.addr().get() + size);
+        let runs: Vec<(NonNull<u8>, usize)> = merged(pages.collect())
+            .into_iter()
+            .filter_map(|run| Some((self.base.with_addr(run.start.try_into().ok()?), run.len())))
+            .collect();
+        if runs.is_empty() {
+            return Ok((0, 0));
+        }
+        // SAFETY: the pages are ours.
+        let calls = unsafe { sys::prefetch_runs(&runs) }?;
+        Ok((runs.len(), calls))
     }
 
     /// Bytes from the start of `range` on that are in memory without a gap. The range must lie

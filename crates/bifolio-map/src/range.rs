@@ -111,6 +111,26 @@ pub fn pages_inside(range: Range<usize>, page: usize) -> Range<usize> {
     if start < end { start..end } else { start.min(end)..start.min(end) }
 }
 
+/// The same places in order, with ranges that touch or overlap made one. Empty ones go.
+///
+/// ```
+/// use bifolio_map::range::merged;
+/// assert_eq!(merged(vec![7..9, 0..3, 3..5, 4..6, 8..8]), [0..6, 7..9]);
+/// ```
+#[must_use]
+pub fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, before| {
+        let touches = next.start <= before.end;
+        if touches {
+            before.end = before.end.max(next.end);
+        }
+        touches
+    });
+    ranges
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

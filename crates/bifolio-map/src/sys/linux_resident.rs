@@ -74,3 +74,62 @@ pub(crate) unsafe fn resident_size(base: NonNull<u8>, size: usize) -> io::Result
     }
     Ok(known)
 }
+
+/// Vectors that one call takes, `UIO_MAXIOV`.
+const MOST_VECTORS: usize = 1024;
+
+/// Starts reading pages in; how many calls it took.
+///
+/// # Safety
+/// Each run must be mapped by the caller, and start at a page.
+pub(crate) unsafe fn prefetch_runs(runs: &[(NonNull<u8>, usize)]) -> io::Result<usize> {
+    let mut calls = 0;
+    let mut rest = runs;
+    // A descriptor of ourselves costs as much as two calls.
+    if runs.len() > 3 {
+        (rest, calls) = advise_together(runs);
+    }
+    for &(start, size) in rest {
+        // SAFETY: the caller's promise.
+        unsafe { super::advise(start, size, crate::view::Advice::WillNeed) }?;
+        calls += 1;
+    }
+    Ok(calls)
+}
+
+/// Asks for a thousand runs by each call, as far as the kernel allows it (5.10 and later, and
+/// filters of containers); what is left, and how many calls were made.
+fn advise_together(runs: &[(NonNull<u8>, usize)]) -> (&[(NonNull<u8>, usize)], usize) {
+    use std::os::fd::AsRawFd;
+    let (me, flags) = (rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    let Ok(me) = rustix::process::pidfd_open(me, flags) else { return (runs, 1) };
+    let mut calls = 3; // opening and closing, and the answer to our number
+    let mut rest = runs;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(rest.len().min(MOST_VECTORS));
+        let vectors: Vec<libc::iovec> = now
+            .iter()
+            .map(|&(start, size)| libc::iovec { iov_base: start.as_ptr().cast(), iov_len: size })
+            .collect();
+        let wanted: usize = now.iter().map(|&(_, size)| size).sum();
+        // SAFETY: the kernel copies the vectors, which live through the call, and checks the
+        // addresses in them; the advice changes no bytes.
+        let advised = unsafe {
+            libc::syscall(
+                libc::SYS_process_madvise,
+                me.as_raw_fd(),
+                vectors.as_ptr(),
+                vectors.len(),
+                libc::MADV_WILLNEED,
+                0u32,
+            )
+        };
+        calls += 1;
+        // Less than all: the rest is asked for one by one, which also says why.
+        if usize::try_from(advised) != Ok(wanted) {
+            return (rest, calls);
+        }
+        rest = later;
+    }
+    (rest, calls)
+}

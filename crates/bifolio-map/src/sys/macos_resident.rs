@@ -49,3 +49,15 @@ pub(crate) unsafe fn resident_size(base: NonNull<u8>, size: usize) -> io::Result
     }
     Ok(known)
 }
+
+/// Starts reading pages in; how many calls it took.
+///
+/// # Safety
+/// Each run must be mapped by the caller, and start at a page.
+pub(crate) unsafe fn prefetch_runs(runs: &[(NonNull<u8>, usize)]) -> io::Result<usize> {
+    for &(start, size) in runs {
+        // SAFETY: the caller's promise.
+        unsafe { super::advise(start, size, crate::view::Advice::WillNeed) }?;
+    }
+    Ok(runs.len())
+}

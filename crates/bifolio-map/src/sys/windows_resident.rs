@@ -5,6 +5,7 @@
 use std::io;
 use std::ptr::NonNull;
 
+use windows_sys::Win32::System::Memory as memory;
 use windows_sys::Win32::System::ProcessStatus as process;
 
 use super::windows::{check, page_size, this_process};
@@ -58,4 +59,22 @@ pub(crate) unsafe fn resident_size(base: NonNull<u8>, size: usize) -> io::Result
         }
     }
     Ok(known)
+}
+
+/// Starts reading pages in, by one call.
+///
+/// # Safety
+/// Each run must be mapped by the caller, and start at a page.
+pub(crate) unsafe fn prefetch_runs(runs: &[(NonNull<u8>, usize)]) -> io::Result<usize> {
+    let entries: Vec<memory::WIN32_MEMORY_RANGE_ENTRY> = runs
+        .iter()
+        .map(|&(start, size)| memory::WIN32_MEMORY_RANGE_ENTRY {
+            VirtualAddress: start.as_ptr().cast(),
+            NumberOfBytes: size,
+        })
+        .collect();
+    let me = this_process();
+    // SAFETY: so many ranges of the caller's; reading ahead changes no bytes.
+    check(unsafe { memory::PrefetchVirtualMemory(me, entries.len(), entries.as_ptr(), 0) })?;
+    Ok(1)
 }

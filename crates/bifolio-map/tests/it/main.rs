@@ -37,6 +37,8 @@ mod locks;
 mod machine;
 #[cfg(target_os = "linux")]
 mod mapping;
+mod moving;
+mod prefetch;
 mod private;
 mod refusals;
 mod sections;

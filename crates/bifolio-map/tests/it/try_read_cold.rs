@@ -30,7 +30,7 @@ fn bring_in(path: &Path, offset: u64, size: usize) {
 }
 
 /// Whether a file can be cold here at all: not where the directory for temporary files is tmpfs.
-fn can_be_cold(path: &Path) -> bool {
+pub(crate) fn can_be_cold(path: &Path) -> bool {
     let tmpfs = rustix::fs::statfs(path).unwrap().f_type == 0x0102_1994;
     if tmpfs {
         bifolio_testkit::skip::Skip::because("needs temporary files on a device").count();
