@@ -96,7 +96,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "i686",
-        what: "the tests of bifolio-map and bifolio-testkit on 32 bits",
+        what: "the tests of bifolio-map, bifolio-testkit and the command on 32 bits",
         needs: &[need::I686, need::I686_GCC, need::I686_LIBS],
         wants: &[],
         run: i686,
@@ -219,7 +219,16 @@ fn doctest(workspace: &Workspace) -> Result<Done, String> {
 fn i686(workspace: &Workspace) -> Result<Done, String> {
     let tests = workspace
         .cargo(&["test", "--target", "i686-unknown-linux-gnu", "-p", "bifolio-map"])
-        .args(["-p", "bifolio-testkit", "--lib", "--bins", "--tests", "--no-fail-fast"])
+        .args([
+            "-p",
+            "bifolio-testkit",
+            "-p",
+            "bifolio-cli",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--no-fail-fast",
+        ])
         .env("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER", "i686-linux-gnu-gcc");
     run_counting_skips(workspace, "i686", tests)
 }
