@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Access, Appends, Create, Section, SectionKind, parent_of};
+use super::aside::{create_complete, unnamed};
+use super::{Access, Appends, Create, Section, SectionKind};
 use crate::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
@@ -188,59 +188,4 @@ fn reserve(file: &File, len: u64, space: Space) -> io::Result<()> {
         sys::allocate(&object, 0, len)?;
     }
     sys::truncate(&object, len)
-}
-
-/// Creates a file that appears at `path` complete, as `prepare` left it, or not at all.
-pub(crate) fn create_complete(
-    path: &Path,
-    permissions: u32,
-    prepare: impl Fn(&File) -> io::Result<()>,
-) -> io::Result<File> {
-    let dir = parent_of(path).ok_or(io::ErrorKind::InvalidInput)?;
-    if path.symlink_metadata().is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    if let Some(result) = sys::create_unnamed(dir, permissions) {
-        let file = result?;
-        prepare(&file)?;
-        sys::publish_unnamed(&file, path)?;
-        return Ok(file);
-    }
-    let (file, temporary) =
-        create_aside(path, |aside| sys::open(aside, Access::ReadWrite, Create::New, permissions))?;
-    let outcome = prepare(&file).and_then(|()| sys::rename_new(&temporary, path));
-    if let Err(error) = outcome {
-        drop(file);
-        // The first error is the one to tell; a name that stays starts with a dot and says whose.
-        let _ = std::fs::remove_file(&temporary);
-        return Err(error);
-    }
-    Ok(file)
-}
-
-/// A new file beside `path`, under a name that nobody else uses.
-fn create_aside(
-    path: &Path,
-    create_new: impl Fn(&Path) -> io::Result<File>,
-) -> io::Result<(File, std::path::PathBuf)> {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    loop {
-        let (id, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let aside = path.with_file_name(format!(".{name}.{id}.{count}.new"));
-        match create_new(&aside) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return Ok((result?, aside)),
-        }
-    }
-}
-
-/// A file that is gone with its last user: without a name from the start, or under one that goes
-/// by itself.
-fn unnamed(dir: &Path, permissions: u32) -> io::Result<File> {
-    if let Some(result) = sys::create_unnamed(dir, permissions) {
-        return result;
-    }
-    let vanishing = |path: &Path| sys::create_vanishing(path, permissions);
-    create_aside(&dir.join("bifolio"), vanishing).map(|(file, _)| file)
 }

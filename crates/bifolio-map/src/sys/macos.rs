@@ -35,6 +35,7 @@ pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
             Ok(file) => {
+                super::vanish(&path)?;
                 file.set_len(len)?;
                 return Ok(file);
             }

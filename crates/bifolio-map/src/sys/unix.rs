@@ -384,11 +384,14 @@ pub(crate) fn temporary_dir() -> std::path::PathBuf {
     std::env::temp_dir()
 }
 
-/// Creates a file that is gone with its last descriptor, however that goes: its name goes at once.
+/// Creates a file that is to be gone with its last descriptor, once [`vanish`] has taken its name.
 pub(crate) fn create_vanishing(path: &Path, permissions: u32) -> io::Result<File> {
-    let file = open(path, Access::ReadWrite, Create::New, permissions)?;
-    std::fs::remove_file(path)?;
-    Ok(file)
+    open(path, Access::ReadWrite, Create::New, permissions)
+}
+
+/// Takes the name from a file of [`create_vanishing`].
+pub(crate) fn vanish(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
 }
 
 /// Ends private memory.

@@ -102,6 +102,11 @@ pub(crate) fn create_vanishing(path: &Path, _permissions: u32) -> io::Result<Fil
         .open(path)
 }
 
+/// The name of a file of [`create_vanishing`] goes by itself.
+pub(crate) fn vanish(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// The directory of temporary files.
 pub(crate) fn temporary_dir() -> PathBuf {
     std::env::temp_dir()

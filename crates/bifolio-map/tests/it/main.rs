@@ -10,6 +10,8 @@
 mod support;
 
 #[cfg(target_os = "linux")]
+mod aside;
+#[cfg(target_os = "linux")]
 mod bad_block;
 mod batch;
 #[cfg(target_os = "linux")]
