@@ -7,6 +7,7 @@ mod frozen;
 mod lock;
 pub mod machine;
 mod memory;
+pub mod names;
 pub mod range;
 mod scratch;
 pub mod section;

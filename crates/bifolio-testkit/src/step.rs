@@ -26,6 +26,10 @@
 //! }
 //! ```
 //!
+//! [`stop_at_every_instruction`] lets the child stand still instead, while the caller does something
+//! whole in its own process, and then go on: every way in which one process can be interrupted once
+//! by another.
+//!
 //! A step is one instruction of the thread that runs the region; a system call is one. All calls
 //! of ptrace come from the thread that calls [`kill_at_every_instruction`], as the kernel demands.
 //! On aarch64 without atomic instructions (LSE) a stepped `ldxr`/`stxr` loop never succeeds, so
@@ -83,6 +87,10 @@ pub enum Visit {
     AtMost(usize),
     /// The first of each so many.
     EachNth(usize),
+    /// The start and the end of each system call; counts are of these, not of instructions. For a
+    /// protocol whose processes share nothing but what the kernel keeps, all states between two
+    /// calls are the same one, and this visits every state, hundreds of times faster.
+    AroundCalls,
 }
 
 /// What was visited.
@@ -90,13 +98,14 @@ pub enum Visit {
 pub struct StepReport {
     /// Kills, each followed by a check: one for each instruction visited.
     pub points: u64,
-    /// Instructions in the region, both marks' returns included, as the first child ran it.
+    /// Instructions in the region, both marks' returns included, as the first child ran it; for
+    /// [`Visit::AroundCalls`], starts and ends of system calls.
     pub instructions: u64,
 }
 
 impl fmt::Display for StepReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "killed at {} points of {} instructions", self.points, self.instructions)
+        write!(f, "interrupted at {} points of {} steps", self.points, self.instructions)
     }
 }
 
@@ -120,23 +129,79 @@ pub fn kill_at_every_instruction(
         })
     };
     prepare();
-    let instructions = Traced::start(rerun)?.step_and_kill(u64::MAX)?;
+    let pace = Pace::of(visit);
+    let instructions = Traced::start(rerun)?.step_and_kill(u64::MAX, pace)?;
     verify(instructions, instructions)?;
     let mut report = StepReport { points: 1, instructions };
     for steps in points(visit, instructions) {
         prepare();
         // Addresses differ from run to run and may change the path by a few instructions.
-        let done = Traced::start(rerun)?.step_and_kill(steps)?;
+        let done = Traced::start(rerun)?.step_and_kill(steps, pace)?;
         verify(done, instructions)?;
         report.points += 1;
     }
     Ok(report)
 }
 
+/// Stops the child after so many instructions of its [`region`], for all the counts of `visit`.
+/// Before each child `prepare` makes a fresh start, of which it gives something along; while the
+/// child stands still, `meanwhile` does something in this process; then the child goes on to the
+/// end of its region, and `check` says what is wrong, with the child still there, past its region.
+///
+/// # Errors
+/// As [`kill_at_every_instruction`].
+pub fn stop_at_every_instruction<T>(
+    rerun: &Rerun,
+    visit: Visit,
+    mut prepare: impl FnMut() -> T,
+    mut meanwhile: impl FnMut(&mut T) -> Result<(), String>,
+    mut check: impl FnMut(T, &mut Child) -> Result<(), String>,
+) -> Result<StepReport, Obstacle> {
+    let pace = Pace::of(visit);
+    let start = prepare();
+    let instructions = Traced::start(rerun)?.step_and_kill(u64::MAX, pace)?;
+    drop(start);
+    let mut report = StepReport { points: 0, instructions };
+    for steps in points(visit, instructions) {
+        let mut start = prepare();
+        let mut traced = Traced::start(rerun)?;
+        let mut outcome = traced.begin();
+        if outcome.is_ok() {
+            outcome = traced.step(steps, pace).and_then(|done| {
+                meanwhile(&mut start)?;
+                // Short of the whole: the mark is still to come.
+                if done < instructions { traced.run_to_mark() } else { Ok(()) }
+            });
+        }
+        if outcome.is_ok() {
+            outcome = check(start, &mut traced.child);
+        }
+        let place = format!("stopped after {steps} of {instructions} instructions");
+        let process = traced.process();
+        traced.kill(process)?;
+        outcome.map_err(|why| Obstacle::Failed(format!("{place}: {why}")))?;
+        report.points += 1;
+    }
+    Ok(report)
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Instructions,
+    EndsOfCalls,
+}
+
+impl Pace {
+    fn of(visit: Visit) -> Self {
+        if visit == Visit::AroundCalls { Self::EndsOfCalls } else { Self::Instructions }
+    }
+}
+
 /// The counts to visit in a region of so many instructions, without the whole.
 fn points(visit: Visit, instructions: u64) -> Vec<u64> {
     match visit {
-        Visit::Every => (0..instructions).collect(),
+        Visit::Every | Visit::AroundCalls => (0..instructions).collect(),
         Visit::EachNth(nth) => (0..instructions).step_by(nth.max(1)).collect(),
         Visit::AtMost(most) if most as u64 >= instructions => (0..instructions).collect(),
         Visit::AtMost(most) => {
@@ -165,7 +230,9 @@ impl Traced {
         let id = child.told().last().and_then(|told| told.parse().ok());
         let id = id.ok_or_else(|| Obstacle::Failed("the child did not tell its thread".into()))?;
         let traced = Self { child, thread: Pid::from_raw(id) };
-        match ptrace::seize(traced.thread, ptrace::Options::PTRACE_O_EXITKILL) {
+        // The second tells the stops at system calls from a signal of the same number.
+        let options = ptrace::Options::PTRACE_O_EXITKILL | ptrace::Options::PTRACE_O_TRACESYSGOOD;
+        match ptrace::seize(traced.thread, options) {
             Err(Errno::EPERM) => return Err(Skip::because("ptrace is not permitted here").into()),
             other => other.map_err(|error| failed(error.into()))?,
         }
@@ -174,8 +241,8 @@ impl Traced {
 
     /// Runs to the start of the region, steps so many instructions or to its end, and kills the
     /// child. Returns how many instructions were done.
-    fn step_and_kill(mut self, steps: u64) -> Result<u64, Obstacle> {
-        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+    fn step_and_kill(mut self, steps: u64, pace: Pace) -> Result<u64, Obstacle> {
+        let process = self.process();
         // A region that blocks for ever would block the wait for its next stop: the watchdog
         // kills the child, and the wait reports its death.
         let (finished, watched) = channel::<()>();
@@ -184,8 +251,7 @@ impl Traced {
                 let _ = kill(process, Signal::SIGKILL);
             }
         });
-        let result = self.child.go_on().map_err(|error| error.to_string());
-        let result = result.and_then(|()| self.step(steps));
+        let result = self.begin().and_then(|()| self.step(steps, pace));
         // The watchdog must be gone before the process id is given back.
         drop(finished);
         let _ = watchdog.join();
@@ -193,13 +259,37 @@ impl Traced {
         result.map_err(Obstacle::Failed)
     }
 
-    fn step(&self, steps: u64) -> Result<u64, String> {
-        if self.next_stop()? != MARK {
-            return Err("the region does not begin with its mark".into());
+    fn process(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX))
+    }
+
+    /// Lets the child go to the start of its region.
+    fn begin(&mut self) -> Result<(), String> {
+        self.child.go_on().map_err(|error| error.to_string())?;
+        match self.next_stop()? {
+            MARK => Ok(()),
+            _ => Err("the region does not begin with its mark".into()),
         }
+    }
+
+    /// Lets the child run to the end of its region, and alone from there.
+    fn run_to_mark(&self) -> Result<(), String> {
+        let failed = |error| format!("cannot let the child go on: {error}");
+        ptrace::cont(self.thread, None).map_err(failed)?;
+        match self.next_stop()? {
+            MARK => ptrace::detach(self.thread, None).map_err(failed),
+            other => Err(format!("{other} before the end of the region")),
+        }
+    }
+
+    fn step(&self, steps: u64, pace: Pace) -> Result<u64, String> {
         let mut done = 0;
         while done < steps {
-            ptrace::step(self.thread, None).map_err(|error| match error {
+            let going = match pace {
+                Pace::Instructions => ptrace::step(self.thread, None),
+                Pace::EndsOfCalls => ptrace::syscall(self.thread, None),
+            };
+            going.map_err(|error| match error {
                 // The whole process can end while this thread is stopped.
                 Errno::ESRCH => format!("the child ended after {done} instructions"),
                 other => format!("cannot step: {other}"),
@@ -217,6 +307,7 @@ impl Traced {
     fn next_stop(&self) -> Result<Signal, String> {
         match waitpid(self.thread, Some(WaitPidFlag::__WALL)) {
             Ok(WaitStatus::Stopped(_, signal)) => Ok(signal),
+            Ok(WaitStatus::PtraceSyscall(_)) => Ok(Signal::SIGTRAP),
             Ok(other) => Err(format!("the child ended or took too long: {other:?}")),
             Err(error) => Err(format!("cannot wait for the child: {error}")),
         }
@@ -244,6 +335,7 @@ mod tests {
         assert_eq!(points(Visit::Every, 4), [0, 1, 2, 3]);
         assert_eq!(points(Visit::EachNth(3), 8), [0, 3, 6]);
         assert_eq!(points(Visit::AtMost(4), 4), [0, 1, 2, 3]);
+        assert_eq!(points(Visit::AroundCalls, 3), [0, 1, 2]);
         let some = points(Visit::AtMost(10), 1000);
         assert_eq!(some.len(), 10);
         assert!(some.iter().all(|point| *point < 1000));

@@ -5,7 +5,7 @@
 
 use std::arch::global_asm;
 
-use super::symbols::{local, symbol};
+use super::symbols::{export, local, symbol};
 use super::table::Entry;
 
 pub(super) use super::routines::*;
@@ -14,7 +14,7 @@ pub(super) use super::routines::*;
 macro_rules! single {
     ($name:literal, $access:literal, $after:literal) => {
         concat!(
-            ".globl ", symbol!($name), "\n.p2align 4\n", symbol!($name), ":\n",
+            export!(), symbol!($name), "\n.p2align 4\n", symbol!($name), ":\n",
             local!("f_"), $name, ": ", $access, "\n",
             local!("e_"), $name, ": ", $after, "\n",
             "mov x1, xzr\n",
@@ -28,7 +28,7 @@ macro_rules! single {
 macro_rules! exclusive {
     ($name:literal, $load:literal, $modify:literal, $store:literal) => {
         concat!(
-            ".globl ", symbol!($name), "\n.p2align 4\n", symbol!($name), ":\n",
+            export!(), symbol!($name), "\n.p2align 4\n", symbol!($name), ":\n",
             local!("f_"), $name, ": ", $load, "\n",
             $modify, "\n",
             $store, "\n",
@@ -58,7 +58,7 @@ global_asm!(
     //
     // x5, x6, x7 are the destination, the source and what is left. They change only after all
     // accesses of a block, so the byte loop can take over wherever a block faults.
-    concat!(".globl ", symbol!("copy")),
+    concat!(export!(), symbol!("copy")),
     ".p2align 6",
     concat!(symbol!("copy"), ":"),
     "mov x5, x0",
@@ -96,7 +96,7 @@ global_asm!(
     "5: mov x0, x7",
     "ret",
     // fill(x0 = to, w1 = byte, x2 = size, x3 = ours low, x4 = ours high) -> x0 = not filled
-    concat!(".globl ", symbol!("fill")),
+    concat!(export!(), symbol!("fill")),
     ".p2align 4",
     concat!(symbol!("fill"), ":"),
     "mov x5, x0",
@@ -132,16 +132,16 @@ global_asm!(
     single!("load_16", "ldrh w0, [x0]", "dmb ishld"),
     single!("load_32", "ldr w0, [x0]", "dmb ishld"),
     single!("load_64", "ldr x0, [x0]", "dmb ishld"),
-    concat!(".globl ", symbol!("store_8"), "\n.p2align 4\n", symbol!("store_8"), ":\ndmb ish"),
+    concat!(export!(), symbol!("store_8"), "\n.p2align 4\n", symbol!("store_8"), ":\ndmb ish"),
     concat!(local!("f_store_8"), ": strb w1, [x0]"),
     concat!(local!("e_store_8"), ": mov x1, xzr\nret"),
-    concat!(".globl ", symbol!("store_16"), "\n.p2align 4\n", symbol!("store_16"), ":\ndmb ish"),
+    concat!(export!(), symbol!("store_16"), "\n.p2align 4\n", symbol!("store_16"), ":\ndmb ish"),
     concat!(local!("f_store_16"), ": strh w1, [x0]"),
     concat!(local!("e_store_16"), ": mov x1, xzr\nret"),
-    concat!(".globl ", symbol!("store_32"), "\n.p2align 4\n", symbol!("store_32"), ":\ndmb ish"),
+    concat!(export!(), symbol!("store_32"), "\n.p2align 4\n", symbol!("store_32"), ":\ndmb ish"),
     concat!(local!("f_store_32"), ": str w1, [x0]"),
     concat!(local!("e_store_32"), ": mov x1, xzr\nret"),
-    concat!(".globl ", symbol!("store_64"), "\n.p2align 4\n", symbol!("store_64"), ":\ndmb ish"),
+    concat!(export!(), symbol!("store_64"), "\n.p2align 4\n", symbol!("store_64"), ":\ndmb ish"),
     concat!(local!("f_store_64"), ": str x1, [x0]"),
     concat!(local!("e_store_64"), ": mov x1, xzr\nret"),
     exclusive!("swap_32", "ldaxr w8, [x0]", "mov w9, w1", "stlxr w10, w9, [x0]"),
@@ -161,7 +161,7 @@ global_asm!(
         "stlxr w10, x9, [x0]"
     ),
     ".p2align 4",
-    concat!(".globl ", symbol!("table")),
+    concat!(export!(), symbol!("table")),
     concat!(symbol!("table"), ":"),
     concat!(".long ", local!("copy_fast"), " - ", symbol!("table")),
     concat!(".long ", local!("copy_fast_end"), " - ", symbol!("table")),

@@ -14,6 +14,21 @@ macro_rules! symbol {
         concat!("bifolio_map_0_1_", $name)
     };
 }
+/// The directive that makes a name known to other object files. The unit tests link this crate
+/// twice, as itself and as what bifolio-testkit uses; then one copy of the routines, with its
+/// table, serves both.
+#[cfg(not(all(test, target_os = "linux")))]
+macro_rules! export {
+    () => {
+        ".globl "
+    };
+}
+#[cfg(all(test, target_os = "linux"))]
+macro_rules! export {
+    () => {
+        ".weak "
+    };
+}
 #[cfg(target_vendor = "apple")]
 macro_rules! local {
     ($name:literal) => {
@@ -26,4 +41,4 @@ macro_rules! local {
         concat!(".Lbifolio_", $name)
     };
 }
-pub(super) use {local, symbol};
+pub(super) use {export, local, symbol};

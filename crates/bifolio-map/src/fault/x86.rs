@@ -6,7 +6,7 @@
 
 use std::arch::global_asm;
 
-use super::symbols::{local, symbol};
+use super::symbols::{export, local, symbol};
 use super::table::Entry;
 
 pub(super) use super::routines::*;
@@ -17,7 +17,7 @@ pub(super) use super::routines::*;
 macro_rules! single {
     ($name:literal, $first:literal, $access:literal) => {
         concat!(
-            ".globl ", symbol!($name), "\n.p2align 4\n", symbol!($name), ":\n",
+            export!(), symbol!($name), "\n.p2align 4\n", symbol!($name), ":\n",
             "push esi\npush edi\npush ebx\n",
             "mov edi, dword ptr [esp+20]\n",
             "xor eax, eax\nxor edx, edx\n",
@@ -48,7 +48,7 @@ macro_rules! single_entry {
 global_asm!(
     ".text",
     // copy(to, from, size, low, high) -> eax = not copied
-    concat!(".globl ", symbol!("copy")),
+    concat!(export!(), symbol!("copy")),
     ".p2align 4",
     concat!(symbol!("copy"), ":"),
     "push esi",
@@ -65,7 +65,7 @@ global_asm!(
     "ret",
     // fill(to, byte, size, low, high) -> eax = not filled; `stosb` wants the byte in al, so the
     // low bound is compared page by page with its last bits replaced: pages are what counts.
-    concat!(".globl ", symbol!("fill")),
+    concat!(export!(), symbol!("fill")),
     ".p2align 4",
     concat!(symbol!("fill"), ":"),
     "push esi",
@@ -95,7 +95,7 @@ global_asm!(
     single!("load_16", "", "movzx eax, word ptr [edi]"),
     single!("load_32", "", "mov eax, dword ptr [edi]"),
     // lock cmpxchg8b would need a writable page; an aligned movq is atomic since the Pentium.
-    concat!(".globl ", symbol!("load_64"), "\n.p2align 4\n", symbol!("load_64"), ":"),
+    concat!(export!(), symbol!("load_64"), "\n.p2align 4\n", symbol!("load_64"), ":"),
     "push esi",
     "push edi",
     "push ebx",
@@ -127,7 +127,7 @@ global_asm!(
         "lock cmpxchg8b qword ptr [edi]"
     ),
     ".p2align 4",
-    concat!(".globl ", symbol!("table")),
+    concat!(export!(), symbol!("table")),
     concat!(symbol!("table"), ":"),
     concat!(".long ", local!("copy_rep"), " - ", symbol!("table")),
     concat!(".long ", local!("copy_rep_end"), " - ", symbol!("table")),

@@ -9,7 +9,7 @@
 
 use std::arch::global_asm;
 
-use super::symbols::{local, symbol};
+use super::symbols::{export, local, symbol};
 use super::table::Entry;
 
 pub(super) use super::routines::*;
@@ -19,7 +19,7 @@ pub(super) use super::routines::*;
 macro_rules! single {
     ($name:literal, $first:literal, $access:literal) => {
         concat!(
-            ".globl ", symbol!($name), "\n.p2align 4\n", symbol!($name), ":\n",
+            export!(), symbol!($name), "\n.p2align 4\n", symbol!($name), ":\n",
             $first, "\n",
             local!("f_"), $name, ": ", $access, "\n",
             local!("e_"), $name, ": xor edx, edx\n",
@@ -46,7 +46,7 @@ global_asm!(
     //
     // Up to 768 bytes by moves that leave rdi, rsi and rdx alone; a fault among them starts the
     // copy again by `rep movsb`, which is exact: at a fault rcx is the number of bytes left.
-    concat!(".globl ", symbol!("copy")),
+    concat!(export!(), symbol!("copy")),
     ".p2align 6",
     concat!(symbol!("copy"), ":"),
     "mov r9, rcx",
@@ -152,7 +152,7 @@ global_asm!(
     concat!(local!("copy_rep_end"), ": mov rax, rcx"),
     "ret",
     // fill(rdi = to, esi = byte, rdx = size, rcx = ours low, r8 = ours high) -> rax = not filled
-    concat!(".globl ", symbol!("fill")),
+    concat!(export!(), symbol!("fill")),
     ".p2align 4",
     concat!(symbol!("fill"), ":"),
     "mov r9, rcx",
@@ -181,7 +181,7 @@ global_asm!(
     single!("cas_64", "mov rax, rsi", "lock cmpxchg qword ptr [rdi], rdx"),
     // The table, in the same section so that the assembler knows every distance.
     ".p2align 4",
-    concat!(".globl ", symbol!("table")),
+    concat!(export!(), symbol!("table")),
     concat!(symbol!("table"), ":"),
     concat!(".long ", local!("copy_fast"), " - ", symbol!("table")),
     concat!(".long ", local!("copy_fast_end"), " - ", symbol!("table")),

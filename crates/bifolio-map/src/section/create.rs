@@ -33,12 +33,13 @@ use crate::sys;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SectionOptions {
-    access: Access,
-    create: Create,
-    len: u64,
-    capacity: u64,
-    space: Space,
-    permissions: u32,
+    pub(super) access: Access,
+    pub(super) create: Create,
+    pub(super) len: u64,
+    pub(super) capacity: u64,
+    pub(super) space: Space,
+    pub(super) permissions: u32,
+    pub(super) names: super::named::NameOptions,
 }
 
 impl SectionOptions {
@@ -50,6 +51,7 @@ impl SectionOptions {
             capacity: 0,
             space: Space::Allocate,
             permissions: 0o600,
+            names: super::named::NameOptions::default(),
         }
     }
 
@@ -72,7 +74,7 @@ impl SectionOptions {
         self
     }
 
-    /// The length in bytes up to which anonymous memory may grow. Only Windows needs to know in
+    /// The length in bytes up to which anonymous and named memory may grow. Only Windows needs to know in
     /// advance; elsewhere any section can grow as far as the system allows.
     pub fn capacity(mut self, capacity: u64) -> Self {
         self.capacity = capacity;
@@ -85,8 +87,9 @@ impl SectionOptions {
         self
     }
 
-    /// The permission bits of a new file on Unix, before the process's umask: 0o600 unless said
-    /// otherwise. Windows gives new files the rights of their directory.
+    /// The permission bits of a new file or named section on Unix, before the process's umask:
+    /// 0o600 unless said otherwise. Windows gives new files the rights of their directory; of named
+    /// sections it takes the last three bits for everybody's rights, and the owner has all.
     pub fn permissions(mut self, bits: u32) -> Self {
         self.permissions = bits;
         self

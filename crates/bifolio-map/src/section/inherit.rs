@@ -59,9 +59,16 @@ impl Section {
     /// ```
     ///
     /// # Errors
-    /// `LimitReached` if the process has no descriptor left; otherwise what the system says.
+    /// `NotSupported` for a named section: a child opens it by its name. `LimitReached` if the process
+    /// has no descriptor left; otherwise what the system says.
     pub fn inherit(&self) -> Result<Inheritance> {
         let inner = &self.inner;
+        if inner.kind == SectionKind::Named {
+            return Err(self.fail(
+                Error::new(ErrorKind::NotSupported, "inherit")
+                    .because("it has a name, by which the child opens it"),
+            ));
+        }
         let Identity { volume, file } =
             sys::identity(&inner.object).map_err(|error| self.os("inherit", error))?;
         let (handle, number) =
@@ -73,7 +80,7 @@ impl Section {
         let kind = match inner.kind {
             SectionKind::Temporary => "t",
             SectionKind::Anonymous => "a",
-            SectionKind::File | SectionKind::Device => "f",
+            SectionKind::File | SectionKind::Device | SectionKind::Named => "f",
         };
         let len = sys::len(&inner.object).unwrap_or(0);
         let token = format!("{VERSION}:{number}:{volume:x}:{file:x}:{access}:{kind}:{len}");

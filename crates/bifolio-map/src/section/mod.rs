@@ -6,10 +6,13 @@
 
 mod aside;
 mod create;
+mod currency;
 mod inherit;
+mod named;
 mod state;
 
 pub use create::SectionOptions;
+pub use currency::Currency;
 pub use inherit::Inheritance;
 
 pub(crate) use state::Lost;
@@ -20,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::names::Name;
 use crate::sys::{self, FileKind, Object};
 use crate::{Flush, Space, range};
 
@@ -53,21 +57,10 @@ pub enum SectionKind {
     Temporary,
     /// Memory without a file: gone with its last user.
     Anonymous,
+    /// Memory under a name by which other processes find it; see [`crate::names`].
+    Named,
     /// A block or character device, such as a disk or `/dev/zero`.
     Device,
-}
-
-/// Whether the path of a section still leads to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Currency {
-    /// The path leads to this section.
-    Current,
-    /// The path leads to another file now: this one was replaced.
-    Replaced,
-    /// The path leads nowhere: this file was unlinked or moved away.
-    Unlinked,
-    /// The section never had a path.
-    Nameless,
 }
 
 /// A file or memory that can be mapped. Clones are the same section.
@@ -94,11 +87,30 @@ struct Inner {
     access: Access,
     kind: SectionKind,
     path: Option<PathBuf>,
+    name: Option<Name>,
     appends: Appends,
     state: state::State,
     /// Held for writing while this process changes the length, for reading while it writes file
     /// pages by call: so our own truncation and our own bulk write cannot cross.
     resizing: RwLock<()>,
+    /// The length that the caller stated, of a section that another program made.
+    stated: Option<u64>,
+    /// What keeps the name alive. Dropped after the object: with it the name may go.
+    _hold: Option<sys::Hold>,
+}
+
+impl Inner {
+    fn new(
+        object: Object,
+        access: Access,
+        kind: SectionKind,
+        path: Option<PathBuf>,
+        appends: Appends,
+    ) -> Self {
+        let (state, resizing) = (state::State::new(), RwLock::new(()));
+        let (name, stated, _hold) = (None, None, None);
+        Self { object, access, kind, path, name, appends, state, resizing, stated, _hold }
+    }
 }
 
 /// Whether writes through the handle go to the end of the file wherever they aim.
@@ -197,8 +209,7 @@ impl Section {
         path: Option<PathBuf>,
         appends: Appends,
     ) -> Self {
-        let (state, resizing) = (state::State::new(), RwLock::new(()));
-        Self { inner: Arc::new(Inner { object, access, kind, path, appends, state, resizing }) }
+        Self { inner: Arc::new(Inner::new(object, access, kind, path, appends)) }
     }
 
     /// Memory without a file, zeroed, shared with whoever is given the section (a child process,
@@ -251,7 +262,9 @@ impl Section {
                     .because("a character device has none; give the range to map"),
             ));
         }
-        sys::len(&self.inner.object).map_err(|error| self.os("ask for the length of", error))
+        let len = sys::len(&self.inner.object)
+            .map_err(|error| self.os("ask for the length of", error))?;
+        Ok(self.inner.stated.map_or(len, |stated| stated.min(len)))
     }
 
     /// Whether this is a device without a length.
@@ -299,10 +312,13 @@ impl Section {
     pub fn set_len(&self, len: u64, space: Space) -> Result<()> {
         const DOING: &str = "set the length of";
         self.want_write(DOING)?;
-        if self.inner.kind == SectionKind::Device {
-            return Err(self.fail(
-                Error::new(ErrorKind::NotSupported, DOING).because("a device keeps its length"),
-            ));
+        let keeps = match (self.inner.kind, self.inner.stated) {
+            (SectionKind::Device, _) => Some("a device keeps its length"),
+            (_, Some(_)) => Some("the length is for the program that made it to change"),
+            _ => None,
+        };
+        if let Some(why) = keeps {
+            return Err(self.fail(Error::new(ErrorKind::NotSupported, DOING).because(why)));
         }
         let _resizing = self.inner.resizing.write().unwrap_or_else(|broken| broken.into_inner());
         let before = self.len()?;
@@ -386,11 +402,13 @@ impl Section {
 
     /// Makes the name durable, where the level asks for it and there is one.
     pub(crate) fn sync_name(&self, level: Flush) -> Result<()> {
-        if level != Flush::Full || self.inner.kind != SectionKind::File {
+        let named = matches!(self.inner.kind, SectionKind::File | SectionKind::Named);
+        let Some(file) = sys::file_of(&self.inner.object).filter(|_| named) else { return Ok(()) };
+        if level != Flush::Full {
             return Ok(());
         }
         // The name that the file has now, wherever it was moved and whatever link led to it.
-        let path = sys::file_of(&self.inner.object).and_then(sys::path_of);
+        let path = sys::path_of(file);
         let path = path.as_deref().or(self.inner.path.as_deref());
         let Some(parent) = path.and_then(parent_of).map(Path::to_path_buf) else { return Ok(()) };
         self.note_sync(sys::sync_dir(&parent))
@@ -429,25 +447,6 @@ impl Section {
         Ok(copy)
     }
 
-    /// Whether the path still leads to this section. On Unix a mapped file can be replaced or
-    /// unlinked, and its old bytes go on being readable here; Windows refuses both while it is
-    /// mapped.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn is_current(&self) -> Result<Currency> {
-        let (SectionKind::File, Some(path)) = (self.inner.kind, &self.inner.path) else {
-            return Ok(Currency::Nameless);
-        };
-        let mine = sys::identity(&self.inner.object).map_err(|error| self.os("inspect", error))?;
-        match sys::identity_of_path(path) {
-            Ok(found) if found == mine => Ok(Currency::Current),
-            Ok(_) => Ok(Currency::Replaced),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Currency::Unlinked),
-            Err(error) => Err(self.os("inspect", error)),
-        }
-    }
-
     /// Accepts that a store was lost (a full disk, a truncated file: the store itself had said so)
     /// and lets flushes vouch for the rest again. It does not undo a failed sync.
     pub fn accept_lost_stores(&self) {
@@ -471,7 +470,10 @@ impl Section {
     /// Whether calls on the handle and maps of the file are sure to show the same bytes: a local
     /// file system that is known to keep one cache for both.
     pub(crate) fn calls_meet_maps(&self) -> bool {
-        let usual = matches!(self.inner.kind, SectionKind::File | SectionKind::Temporary);
+        let usual = matches!(
+            self.inner.kind,
+            SectionKind::File | SectionKind::Temporary | SectionKind::Named
+        );
         usual && sys::calls_meet_maps(&self.inner.object)
     }
 
@@ -542,6 +544,7 @@ fn name_of(path: Option<&Path>, kind: SectionKind) -> &Path {
         Path::new(match kind {
             SectionKind::Anonymous => "<anonymous memory>",
             SectionKind::Temporary => "<temporary file>",
+            SectionKind::Named => "<named section>",
             SectionKind::File | SectionKind::Device => "<open file>",
         })
     })

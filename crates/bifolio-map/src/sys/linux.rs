@@ -89,6 +89,19 @@ pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives a file that nobody else has yet its length, with space behind all of it: in one call, as
+/// there is no length to be kept if the disk is too small.
+pub(crate) fn allocate_new(object: &Object, len: u64) -> io::Result<()> {
+    check_size_limit(len)?;
+    loop {
+        match rustix::fs::fallocate(object, FallocateFlags::empty(), 0, len) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::OPNOTSUPP) => return allocate_by_zeros(object, 0, len),
+            result => return Ok(result?),
+        }
+    }
+}
+
 /// Where the file system cannot allocate, zeros are written into the holes and past the end.
 fn allocate_by_zeros(object: &Object, from: u64, to: u64) -> io::Result<()> {
     let zeros = vec![0; 1 << 20];

@@ -107,6 +107,12 @@ pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
     }
 }
 
+/// Gives a file that nobody else has yet its length, with space behind all of it.
+pub(crate) fn allocate_new(object: &Object, len: u64) -> io::Result<()> {
+    allocate(object, 0, len)?;
+    super::truncate(object, len)
+}
+
 fn preallocate(object: &Object, more: i64, flags: u32) -> io::Result<()> {
     let mut request = libc::fstore_t {
         fst_flags: flags,

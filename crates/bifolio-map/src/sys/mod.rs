@@ -10,8 +10,11 @@ cfg_select! {
         mod linux;
         mod linux_machine;
         mod linux_resident;
+        mod linux_names;
         mod lock_unix;
+        mod names_unix;
         mod unix;
+        use linux_names as names_here;
         pub(crate) use linux::*;
         pub(crate) use linux_machine::*;
         pub(crate) use linux_resident::*;
@@ -27,6 +30,7 @@ cfg_select! {
             }
         }
         pub(crate) use lock_unix::*;
+        pub(crate) use names_unix::*;
         pub(crate) use unix::*;
     }
     target_vendor = "apple" => {
@@ -35,12 +39,16 @@ cfg_select! {
         mod macos_machine;
         mod macos_resident;
         mod no_engine;
+        mod macos_names;
+        mod names_unix;
         mod unix;
+        use macos_names as names_here;
         pub(crate) use lock_unix::*;
         pub(crate) use macos::*;
         pub(crate) use macos_machine::*;
         pub(crate) use macos_resident::*;
         pub(crate) use no_engine::*;
+        pub(crate) use names_unix::*;
         pub(crate) use unix::*;
     }
     windows => {
@@ -50,19 +58,64 @@ cfg_select! {
         mod windows_lock;
         mod windows_machine;
         mod windows_map;
+        mod windows_names;
+        mod windows_objects;
         mod windows_pagefile;
         mod windows_reserve;
         mod windows_resident;
         mod windows_section;
         pub(crate) use no_engine::*;
+        mod windows_words;
         pub(crate) use windows::*;
         pub(crate) use windows_file::*;
         pub(crate) use windows_lock::*;
         pub(crate) use windows_machine::*;
         pub(crate) use windows_map::*;
+        pub(crate) use windows_names::*;
         pub(crate) use windows_reserve::*;
         pub(crate) use windows_resident::*;
     }
+}
+
+use std::path::{Path, PathBuf};
+
+use crate::Space;
+use crate::names::{EntryKind, InUse, Lifetime};
+use crate::section::Access;
+
+/// What a new named section is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) access: Access,
+    pub(crate) len: u64,
+    #[cfg_attr(unix, expect(dead_code, reason = "files can grow as far as the system allows"))]
+    pub(crate) capacity: u64,
+    pub(crate) space: Space,
+    pub(crate) permissions: u32,
+    pub(crate) lifetime: Lifetime,
+    /// The file that gets the name, instead of memory.
+    pub(crate) file: Option<&'a Path>,
+}
+
+/// A named section that was opened or created.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) object: Object,
+    /// To be dropped after the object.
+    pub(crate) hold: Hold,
+    /// Set if the name stands for a file elsewhere.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// One name of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) len: Option<u64>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) in_use: InUse,
+    pub(crate) owner: String,
+    pub(crate) kind: EntryKind,
 }
 
 /// Writes all bytes by calls, or fails.

@@ -13,6 +13,9 @@
 //! [`PageFile::commit_to`]). All words are of the machine's byte order: no other machine maps it. Bytes between the length
 //! and the capacity are reserved, and committed when the length passes them; Windows has no way to
 //! give them back, so a section that shrinks keeps its memory and gets zeros.
+//!
+//! A section with a *name* has its words in a small section of their own (`windows_names.rs`), so
+//! that its bytes begin at offset 0, where other programs look for them.
 #![expect(unsafe_code, reason = "maps sections and copies through their views")]
 
 use std::collections::hash_map::RandomState;
@@ -25,8 +28,9 @@ use std::ptr::NonNull;
 use super::windows_section::{
     Backing, by_views, commit, map_view, of_page_file, past_the_end, refresh, too_large, unmap_view,
 };
+use super::windows_words::Words;
 use super::{Identity, Protection, granularity, page_size};
-use crate::fault::guard::{self, Word};
+use crate::fault::guard;
 use crate::section::Access;
 
 const MAGIC: u64 = u64::from_ne_bytes(*b"bifolio1");
@@ -35,9 +39,9 @@ const LENGTH: usize = 16;
 const IDENTITY: usize = 24;
 const BACKING: usize = 40;
 
-/// Bytes that are mapped for the header's page: one page more, for the reason in
+/// Bytes that are mapped for the page of words: one page more, for the reason in
 /// [`PageFile::commit_to`].
-fn header_view() -> usize {
+pub(super) fn words_view() -> usize {
     2 * page_size()
 }
 
@@ -45,47 +49,69 @@ fn header_view() -> usize {
 #[derive(Debug)]
 pub(crate) struct PageFile {
     section: OwnedHandle,
-    /// The first page, mapped for as long as this lives.
-    header: NonNull<u8>,
-    protection: Protection,
+    /// Where its bytes begin in the section.
+    lead: u64,
+    /// What is known of it in all processes that have it; nothing of what another program made.
+    words: Option<Words>,
     backing: Backing,
     capacity: u64,
     identity: u128,
 }
 
-// SAFETY: a view belongs to the process, not to a thread; its words are accessed atomically.
-unsafe impl Send for PageFile {}
-// SAFETY: as above.
-unsafe impl Sync for PageFile {}
-
-impl Drop for PageFile {
-    fn drop(&mut self) {
-        // SAFETY: the view is ours, and its address never leaves this file.
-        unsafe { unmap_view(self.header) };
-    }
-}
-
 impl PageFile {
     /// Makes a section of `len` bytes that can grow to `capacity`.
     pub(super) fn create(len: u64, capacity: u64) -> io::Result<Self> {
-        let (backing, ours) = if capacity == len {
-            (Backing::Committed, granularity())
-        } else {
-            (Backing::Reserved, 2 * granularity())
-        };
+        let backing = Self::backing_for(len, capacity);
+        let ours = if backing == Backing::Committed { 1 } else { 2 } * granularity();
         let size = capacity.checked_add(ours).ok_or_else(too_large)?;
         i64::try_from(size).map_err(|_| too_large())?;
         let section = of_page_file(size, backing)?;
-        let header = map_view(&section, Protection::ReadWrite, 0, header_view(), None)?;
+        let words = Words::of(&section, words_view(), Protection::ReadWrite)?;
+        if backing == Backing::Reserved {
+            words.commit_page()?;
+        }
+        Self::start(section, granularity(), words, len, capacity, backing)
+    }
+
+    /// Makes a section of these two, which nobody else knows: its bytes, from the first on, and the
+    /// words beside them.
+    pub(super) fn start_named(
+        section: OwnedHandle,
+        words: Words,
+        len: u64,
+        capacity: u64,
+    ) -> io::Result<Self> {
+        Self::start(section, 0, words, len, capacity, Self::backing_for(len, capacity))
+    }
+
+    fn backing_for(len: u64, capacity: u64) -> Backing {
+        if capacity == len { Backing::Committed } else { Backing::Reserved }
+    }
+
+    /// What a named section needs: its size, in which the last granule is nobody's (see
+    /// [`commit_to`](Self::commit_to)), and its backing.
+    pub(super) fn shape(len: u64, capacity: u64) -> io::Result<(u64, Backing)> {
+        let backing = Self::backing_for(len, capacity);
+        let spare = if backing == Backing::Committed { 0 } else { granularity() };
+        // The system makes no section without bytes.
+        let size = capacity.max(1).checked_add(spare).ok_or_else(too_large)?;
+        i64::try_from(size).map_err(|_| too_large())?;
+        Ok((size, backing))
+    }
+
+    fn start(
+        section: OwnedHandle,
+        lead: u64,
+        words: Words,
+        len: u64,
+        capacity: u64,
+        backing: Backing,
+    ) -> io::Result<Self> {
         let (low, high) = (unique(), unique());
         let identity = u128::from(high) << 64 | u128::from(low);
-        let protection = Protection::ReadWrite;
-        let this = Self { section, header, protection, backing, capacity, identity };
-        if backing == Backing::Reserved {
-            // SAFETY: the header's page was mapped above, for writing.
-            unsafe { commit(header, page_size()) }?;
-            this.commit_to(len)?;
-        }
+        let words = Some(words);
+        let this = Self { section, lead, words, backing, capacity, identity };
+        this.commit_to(len)?;
         this.store(CAPACITY, capacity)?;
         this.store(LENGTH, len)?;
         this.store(IDENTITY, low)?;
@@ -102,47 +128,58 @@ impl PageFile {
             Access::Read => Protection::Read,
             Access::ReadWrite => Protection::ReadWrite,
         };
-        let header = map_view(&section, protection, 0, header_view(), None)?;
-        let backing = Backing::Reserved;
-        let mut this = Self { section, header, protection, backing, capacity: 0, identity: 0 };
-        // SAFETY: the view was mapped above with this protection. It fails where the section has
-        // no memory behind its first page, and then it is none of ours.
-        unsafe { refresh(header, page_size(), protection) }?;
-        if this.load(0)? != MAGIC {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        if this.load(BACKING)? == 0 {
-            this.backing = Backing::Committed;
-        }
-        this.capacity = this.load(CAPACITY)?;
-        this.identity =
-            u128::from(this.load(IDENTITY + 8)?) << 64 | u128::from(this.load(IDENTITY)?);
-        Ok(this)
+        let words = Words::of(&section, words_view(), protection)?;
+        // It fails where the section has no memory behind its first page, and then it is none of
+        // ours.
+        words.refresh_page()?;
+        Self::take(section, granularity(), words)
     }
 
-    /// A word of the header.
-    fn load(&self, offset: usize) -> io::Result<u64> {
-        debug_assert!(offset + 8 <= page_size());
-        // SAFETY: inside the header's page, which is mapped and committed as long as `self` lives.
-        let at = unsafe { self.header.add(offset) };
-        // SAFETY: as above.
-        unsafe { u64::load(at.as_ptr()) }.map_err(|_| io::ErrorKind::InvalidData.into())
+    /// Takes over a named section, both parts of it.
+    pub(super) fn adopt_named(section: OwnedHandle, words: Words) -> io::Result<Self> {
+        Self::take(section, 0, words)
+    }
+
+    fn take(section: OwnedHandle, lead: u64, words: Words) -> io::Result<Self> {
+        if words.load(0)? != MAGIC {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let backing =
+            if words.load(BACKING)? == 0 { Backing::Committed } else { Backing::Reserved };
+        let capacity = words.load(CAPACITY)?;
+        let identity =
+            u128::from(words.load(IDENTITY + 8)?) << 64 | u128::from(words.load(IDENTITY)?);
+        Ok(Self { section, lead, words: Some(words), backing, capacity, identity })
+    }
+
+    /// A section that another program made, of which only its size is known.
+    pub(super) fn foreign(section: OwnedHandle, size: u64) -> Self {
+        let (low, high) = (unique(), unique());
+        let identity = u128::from(high) << 64 | u128::from(low);
+        let (lead, words, backing, capacity) = (0, None, Backing::Committed, size);
+        Self { section, lead, words, backing, capacity, identity }
+    }
+
+    /// Whether a page of words belongs to a section that is complete.
+    pub(super) fn is_ready(words: &Words) -> io::Result<bool> {
+        Ok(words.load(0)? == MAGIC)
+    }
+
+    /// The length that a page of words tells.
+    pub(super) fn len_in(words: &Words) -> io::Result<u64> {
+        Ok(words.load(LENGTH)?.min(words.load(CAPACITY)?))
     }
 
     fn store(&self, offset: usize, value: u64) -> io::Result<()> {
-        if self.protection != Protection::ReadWrite {
-            return Err(io::ErrorKind::PermissionDenied.into());
+        match &self.words {
+            Some(words) => words.store(offset, value),
+            None => Err(io::ErrorKind::Unsupported.into()),
         }
-        debug_assert!(offset + 8 <= page_size());
-        // SAFETY: inside the header's page, which is mapped and committed as long as `self` lives.
-        let at = unsafe { self.header.add(offset) };
-        // SAFETY: as above, and mapped for writing.
-        unsafe { u64::store(at.as_ptr(), value) }.map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
     /// The length now, whoever set it.
     pub(super) fn len(&self) -> io::Result<u64> {
-        Ok(self.load(LENGTH)?.min(self.capacity))
+        self.words.as_ref().map_or(Ok(self.capacity), Self::len_in)
     }
 
     /// The most bytes that it can have.
@@ -209,7 +246,7 @@ impl PageFile {
         size: usize,
         at: Option<usize>,
     ) -> io::Result<NonNull<u8>> {
-        let offset = offset.checked_add(granularity()).ok_or_else(too_large)?;
+        let offset = offset.checked_add(self.lead).ok_or_else(too_large)?;
         map_view(&self.section, protection, offset, size, at)
     }
 

@@ -40,6 +40,9 @@ mod machine;
 #[cfg(target_os = "linux")]
 mod mapping;
 mod moving;
+mod names;
+#[cfg(target_os = "linux")]
+mod names_linux;
 mod prefetch;
 mod private;
 mod refusals;

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use bifolio_testkit::child::{self, Rerun};
 use bifolio_testkit::skip::{self, Obstacle};
-use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction, region};
+use bifolio_testkit::step::{
+    StepReport, Visit, kill_at_every_instruction, region, stop_at_every_instruction,
+};
 use bifolio_testkit::{budget, this_test};
 
 const PATH_VARIABLE: &str = "BIFOLIO_STEPS_PATH";
@@ -93,4 +95,58 @@ fn a_region_that_panics_is_an_error() {
         Err(Obstacle::Failed(error)) => assert!(error.contains("child ended"), "{error}"),
         other => assert!(skip::or_count(other).is_none(), "a panic is no region"),
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "traces processes")]
+fn around_its_calls_the_wrong_order_is_caught_as_well() {
+    if child::role().is_some() {
+        return publish([FLAG, VALUE]);
+    }
+    match kill_everywhere(this_test!(), Visit::AroundCalls).0 {
+        Err(Obstacle::Failed(complaint)) => {
+            assert!(complaint.ends_with("the flag without the value"), "{complaint}");
+        }
+        other => assert!(skip::or_count(other).is_none(), "the wrong order was not noticed"),
+    }
+}
+
+/// Adds one to a byte, by a read and a write, and says what it had read.
+fn count(path: &Path) -> u8 {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 0).unwrap();
+    file.write_all_at(&[byte[0] + 1], 0).unwrap();
+    byte[0]
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "traces processes")]
+fn a_lost_update_is_found_where_one_process_stands_still_between_its_calls() {
+    let path = |variable| std::path::PathBuf::from(std::env::var_os(variable).unwrap());
+    if child::role().is_some() {
+        region(|| count(&path(PATH_VARIABLE)));
+        return child::point("done");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let rerun = Rerun::of(this_test!(), "counter").with_variable(PATH_VARIABLE, &path);
+    let mut left = BTreeSet::new();
+    let report = stop_at_every_instruction(
+        &rerun,
+        Visit::AroundCalls,
+        || fs::write(&path, [0]).unwrap(),
+        |()| {
+            count(&path);
+            Ok(())
+        },
+        |(), child| {
+            child.run_to("done", 1).map_err(|error| error.to_string())?;
+            left.insert(fs::read(&path).unwrap()[0]);
+            Ok(())
+        },
+    );
+    let Some(report) = skip::or_count(report) else { return };
+    println!("{report}");
+    assert_eq!(left, [1, 2].into(), "lost between the two calls, and only there");
 }

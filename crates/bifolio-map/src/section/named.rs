@@ -1,0 +1,191 @@
+//! Opening and creating sections by name: what [`crate::names`] describes, for one section.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Access, Appends, Create, Inner, Section, SectionKind, SectionOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::{self, Lifetime, Name, Scope};
+use crate::sys;
+
+/// What only names need to know.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NameOptions {
+    scope: Scope,
+    lifetime: Lifetime,
+    file: Option<PathBuf>,
+}
+
+impl SectionOptions {
+    /// Who shares the name of a named section: the session unless said otherwise.
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.names.scope = scope;
+        self
+    }
+
+    /// When the name of a new named section goes: with the last handle unless said otherwise.
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.names.lifetime = lifetime;
+        self
+    }
+
+    /// Lets a new name stand for the file at `path`, which must exist: others open the file by the
+    /// name alone. The file keeps its own length and permissions, and stays when the name goes.
+    /// Whoever opens the name needs the right to open the file.
+    pub fn backed_by(mut self, path: impl Into<PathBuf>) -> Self {
+        self.names.file = Some(path.into());
+        self
+    }
+
+    /// Opens or creates the section of this name.
+    ///
+    /// It appears complete, with its length and its space, or not at all; of several creators one
+    /// wins. An existing one is opened as it is: length, capacity, permissions and lifetime are
+    /// for new ones. The handle, or any view of it, keeps a name of
+    /// [`Lifetime::LastHandle`] alive.
+    ///
+    /// ```
+    /// # use bifolio_map::{Access, Create, Section, names::{Name, Scope}};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let name = Name::new("counters")?;
+    /// let options = Section::options()
+    ///     .access(Access::ReadWrite)
+    ///     .create(Create::IfMissing)
+    ///     .len(4096)
+    ///     .scope(Scope::Directory(dir.path().into()));
+    /// let first = options.named(&name)?;
+    /// let second = options.len(9999).named(&name)?;
+    /// assert_eq!(second.len()?, 4096);
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound`; `AlreadyExists` with [`Create::New`]; `PermissionDenied`, on Windows also for a
+    /// name in [`Scope::Machine`] without the privilege to create such; `StorageFull` and
+    /// `OutOfMemory`, and then no name is left behind; `NotMappable` for a name that is a
+    /// directory, a link or a socket; `NotSupported` where the system has no place for such
+    /// names; `Busy` if a process that is removing the name does not go on; `InvalidInput` for
+    /// creating with [`Access::Read`].
+    pub fn named(&self, name: &Name) -> Result<Section> {
+        let doing = match self.create {
+            Create::New => "create the section",
+            _ => "open the section",
+        };
+        if self.create != Create::Never && self.access == Access::Read {
+            return Err(Error::new(ErrorKind::InvalidInput, doing)
+                .at_path(name.as_str())
+                .because("a new section has to be writable; add access(Access::ReadWrite)"));
+        }
+        let place = names::place(&self.names.scope, doing)?;
+        let found = match self.create {
+            Create::Never => sys::open_named(&place, name.as_str(), self.access),
+            Create::New => sys::create_named(&place, name.as_str(), &self.wanted()),
+            Create::IfMissing => self.open_or_create_named(&place, name),
+        };
+        let found = found.map_err(|error| {
+            let error = Error::os(doing, error).at_path(place.label_of(name.as_str()));
+            names::explain(error)
+        })?;
+        Ok(Section::of_named(found, self.access, name.clone(), &place))
+    }
+
+    fn open_or_create_named(&self, place: &sys::Place, name: &Name) -> std::io::Result<sys::Named> {
+        // As with files: others may come and go between the two, and a few rounds settle it.
+        let mut last = std::io::ErrorKind::NotFound.into();
+        for _ in 0..64 {
+            match sys::open_named(place, name.as_str(), self.access) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                result => return result,
+            }
+            match sys::create_named(place, name.as_str(), &self.wanted()) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => last = error,
+                result => return result,
+            }
+        }
+        Err(last)
+    }
+
+    fn wanted(&self) -> sys::Wanted<'_> {
+        sys::Wanted {
+            access: self.access,
+            len: self.len,
+            capacity: self.capacity.max(self.len),
+            space: self.space,
+            permissions: self.permissions,
+            lifetime: self.names.lifetime,
+            file: self.names.file.as_deref(),
+        }
+    }
+}
+
+impl Section {
+    /// Opens the section of this name in this session for reading.
+    ///
+    /// # Errors
+    /// Those of [`SectionOptions::named`].
+    pub fn open_named(name: &Name) -> Result<Self> {
+        Self::options().named(name)
+    }
+
+    /// Opens the section of this name in this session for reading and writing.
+    ///
+    /// # Errors
+    /// Those of [`SectionOptions::named`].
+    pub fn open_named_rw(name: &Name) -> Result<Self> {
+        Self::options().access(Access::ReadWrite).named(name)
+    }
+
+    /// Creates a section of `len` zeros under this name in this session; the name goes with its
+    /// last handle.
+    ///
+    /// # Errors
+    /// Those of [`SectionOptions::named`].
+    #[doc(alias = "shm_open")]
+    pub fn create_named(name: &Name, len: u64) -> Result<Self> {
+        Self::options().access(Access::ReadWrite).create(Create::New).len(len).named(name)
+    }
+
+    /// The name that it was opened or created by.
+    #[must_use]
+    pub fn name(&self) -> Option<&Name> {
+        self.inner.name.as_ref()
+    }
+
+    fn of_named(found: sys::Named, access: Access, name: Name, place: &sys::Place) -> Self {
+        let sys::Named { object, hold, file } = found;
+        let (kind, path) = match file {
+            Some(path) => (SectionKind::File, path),
+            None => (SectionKind::Named, place.label_of(name.as_str())),
+        };
+        let mut inner = Inner::new(object, access, kind, Some(path), Appends::No);
+        (inner.name, inner._hold) = (Some(name), Some(hold));
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A section of another program's, of which only its size is known.
+    pub(crate) fn of_foreign(
+        object: sys::Object,
+        access: Access,
+        path: PathBuf,
+        name: Name,
+        size: u64,
+    ) -> Self {
+        let kind = SectionKind::Named;
+        let mut inner = Inner::new(object, access, kind, Some(path), Appends::No);
+        (inner.name, inner.stated) = (Some(name), Some(size));
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The length that was stated for a section of another program's.
+    pub(crate) fn stated_len(&self) -> Option<u64> {
+        self.inner.stated
+    }
+
+    /// The same section with another stated length. Nobody else has it yet.
+    pub(crate) fn with_stated_len(mut self, len: u64) -> Self {
+        let inner =
+            Arc::get_mut(&mut self.inner).expect("views of it are gone, clones there are none");
+        inner.stated = Some(len);
+        self
+    }
+}

@@ -1,0 +1,109 @@
+//! The directories in which names are.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::PathBuf;
+
+use super::here;
+use crate::names::Scope;
+
+/// Where the names of a scope are.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(super) dir: PathBuf,
+    pub(super) whose: Whose,
+}
+
+/// Who may make entries in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// This user, and nobody else: made and checked by us.
+    User,
+    /// Everybody.
+    Everybody,
+    /// Whom the caller lets.
+    Caller,
+}
+
+/// The place of a scope. It need not be there yet.
+pub(crate) fn place(scope: &Scope) -> io::Result<Place> {
+    let (dir, whose) = match scope {
+        Scope::Session => (here::session_dir(), Whose::User),
+        Scope::Machine => (here::machine_dir(), Whose::Everybody),
+        Scope::Directory(dir) => (std::path::absolute(dir)?, Whose::Caller),
+    };
+    Ok(Place { dir, whose })
+}
+
+impl Place {
+    /// What messages call it.
+    pub(crate) fn label(&self) -> PathBuf {
+        self.dir.clone()
+    }
+
+    /// What messages and other programs call a section in it.
+    pub(crate) fn label_of(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Makes sure that the user's directory is the user's. Its parent is sticky or the user's own,
+    /// so what is right once can be changed by the user and root only.
+    pub(super) fn check(&self) -> io::Result<()> {
+        if self.whose != Whose::User {
+            return Ok(());
+        }
+        let found = self.dir.symlink_metadata().map_err(|error| self.explain(error))?;
+        let user = rustix::process::geteuid().as_raw();
+        let right = found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
+        if right {
+            return Ok(());
+        }
+        let (dir, owner, mode) = (self.dir.display(), found.uid(), found.mode() & 0o7777);
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "{dir} must be a directory of user {user} that nobody else can enter; \
+                 it is of user {owner}, mode {mode:o}: remove it"
+            ),
+        ))
+    }
+
+    /// Makes the directory if it is one of ours to make.
+    pub(super) fn make(&self) -> io::Result<()> {
+        match self.whose {
+            Whose::Caller => Ok(()),
+            Whose::Everybody => here::make_machine_dir(&self.dir),
+            Whose::User => match self.check() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    match DirBuilder::new().mode(0o700).create(&self.dir) {
+                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                            Err(self.explain(error))
+                        }
+                        _ => self.check(),
+                    }
+                }
+                result => result,
+            },
+        }
+    }
+
+    /// Says of a name that is not there that its directory is not, if so.
+    pub(super) fn explain(&self, error: io::Error) -> io::Error {
+        let parent = match self.whose {
+            Whose::User => self.dir.parent().unwrap_or(&self.dir),
+            Whose::Everybody | Whose::Caller => &self.dir,
+        };
+        if error.kind() != io::ErrorKind::NotFound || parent.exists() {
+            return error;
+        }
+        let parent = parent.display();
+        if self.whose == Whose::Caller {
+            return io::Error::new(io::ErrorKind::NotFound, format!("there is no {parent}"));
+        }
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("there is no {parent} here: mount a tmpfs there, or use Scope::Directory"),
+        )
+    }
+}
