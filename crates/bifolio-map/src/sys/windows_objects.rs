@@ -2,6 +2,7 @@
 //! directory in which they are.
 #![expect(unsafe_code, reason = "system calls on handles, names and security descriptors")]
 
+use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
@@ -305,8 +306,24 @@ pub(super) enum Objects {
 }
 
 /// The names of all sections in a directory of objects.
-pub(super) fn section_names(objects: Objects) -> io::Result<Vec<String>> {
+///
+/// The system gives them one by one, by their numbers, which shift while others go. So it is asked
+/// again until an answer brings nothing new, three times at least: what was there all the time is
+/// then missed only by a chance that repeats itself.
+pub(super) fn section_names(objects: Objects) -> io::Result<BTreeSet<String>> {
     let directory = open_directory(objects)?;
+    let mut names = BTreeSet::new();
+    for pass in 0..16 {
+        let known = names.len();
+        names.extend(section_names_once(&directory)?);
+        if pass >= 2 && names.len() == known {
+            break;
+        }
+    }
+    Ok(names)
+}
+
+fn section_names_once(directory: &OwnedHandle) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     let (mut context, mut first) = (0, true);
     // Words, so that the structures are aligned; a name has at most 32,767 units.
