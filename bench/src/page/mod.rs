@@ -1,5 +1,6 @@
 //! The suite of names, residency and many reads in flight.
 
+mod bare;
 mod batch;
 mod names;
 mod touch;
