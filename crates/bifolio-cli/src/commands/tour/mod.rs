@@ -8,6 +8,7 @@ pub mod child;
 mod cut;
 mod durable;
 mod files;
+mod flight;
 mod full;
 mod growth;
 mod input;
@@ -88,6 +89,7 @@ const STOPS: &[&dyn Stop] = &[
     &full::Full,
     &growth::Growth,
     &durable::Durable,
+    &flight::Flight,
 ];
 
 fn stop_names() -> clap::builder::PossibleValuesParser {
