@@ -8,6 +8,8 @@
 cfg_select! {
     target_os = "linux" => {
         mod linux;
+        mod linux_calls;
+        mod linux_filesystem;
         mod linux_machine;
         mod linux_resident;
         mod linux_names;
@@ -16,6 +18,8 @@ cfg_select! {
         mod unix;
         use linux_names as names_here;
         pub(crate) use linux::*;
+        pub(crate) use linux_calls::*;
+        pub(crate) use linux_filesystem::*;
         pub(crate) use linux_machine::*;
         pub(crate) use linux_resident::*;
         cfg_select! {
@@ -54,7 +58,9 @@ cfg_select! {
     windows => {
         mod no_engine;
         mod windows;
+        mod windows_facts;
         mod windows_file;
+        mod windows_filesystem;
         mod windows_lock;
         mod windows_machine;
         mod windows_map;
@@ -67,7 +73,9 @@ cfg_select! {
         pub(crate) use no_engine::*;
         mod windows_words;
         pub(crate) use windows::*;
+        pub(crate) use windows_facts::*;
         pub(crate) use windows_file::*;
+        pub(crate) use windows_filesystem::*;
         pub(crate) use windows_lock::*;
         pub(crate) use windows_machine::*;
         pub(crate) use windows_map::*;

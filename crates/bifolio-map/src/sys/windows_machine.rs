@@ -16,7 +16,7 @@ use super::windows::{check, this_process};
 use crate::machine::{Limit, MemoryLimit};
 
 /// Memory of the machine, and what may be committed.
-fn memory_status() -> io::Result<MEMORYSTATUSEX> {
+pub(super) fn memory_status() -> io::Result<MEMORYSTATUSEX> {
     let mut status = MEMORYSTATUSEX { dwLength: size_u32::<MEMORYSTATUSEX>(), ..Default::default() };
     // SAFETY: the call fills in the structure, whose size it was told.
     check(unsafe { GlobalMemoryStatusEx(&raw mut status) })?;
@@ -134,7 +134,7 @@ fn committed(process: windows_sys::Win32::Foundation::HANDLE) -> io::Result<u64>
 
 /// The size of a structure as the calls take it.
 #[expect(clippy::cast_possible_truncation, reason = "structures are small")]
-const fn size_u32<T>() -> u32 {
+pub(super) const fn size_u32<T>() -> u32 {
     size_of::<T>() as u32
 }
 

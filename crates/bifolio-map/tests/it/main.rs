@@ -38,6 +38,8 @@ mod limits;
 mod locks;
 mod machine;
 #[cfg(target_os = "linux")]
+mod machine_linux;
+#[cfg(target_os = "linux")]
 mod mapping;
 mod moving;
 mod names;

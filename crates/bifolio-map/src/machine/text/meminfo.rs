@@ -1,13 +1,12 @@
 //! `/proc/meminfo`.
 
-use super::{lines, number};
+use super::number;
 
 /// The value of a field (`MemAvailable`), in bytes if the line says `kB`, else as it stands.
 #[must_use]
 pub fn field(text: &[u8], name: &str) -> Option<u64> {
-    let value =
-        lines(text).find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b":"))?;
-    match value.trim_ascii().strip_suffix(b"kB") {
+    let value = super::value(text, name)?;
+    match value.strip_suffix(b"kB") {
         Some(value) => number(value)?.checked_mul(1024),
         None => number(value),
     }
