@@ -3,9 +3,12 @@
 //! raising a signal. About a microsecond a call. Unlike `pread` on the file it sees private pages
 //! and anonymous memory, and unlike `pwrite` it can neither extend a file nor append to it.
 //!
-//! Words are copied too, which the kernel does in one piece when they are aligned; a
-//! read-modify-write has no such call, so atomics answer "not supported" here.
+//! Words are copied too, between two fences. Kernels copy aligned words of the machine's width in one
+//! piece, which the tests see and nobody promises; wider ones (`u64` on 32 bits) may be torn. A
+//! read-modify-write has no such call, so those answer "not supported" here.
 #![expect(unsafe_code, reason = "system calls on raw addresses")]
+
+use std::sync::atomic::{Ordering, fence};
 
 use super::table::{Entry, Loaded};
 
@@ -99,11 +102,13 @@ macro_rules! words {
             let mut word: $word = 0;
             let missing =
                 copy_all(Direction::OutOfMap, at.cast_mut(), (&raw mut word).cast(), size_of::<$word>());
+            fence(Ordering::SeqCst); // what is read later is not older than the word
             Loaded { value: word.into(), fault: u64::from(missing > 0) }
         }
         pub(super) unsafe fn $store(at: *mut u8, value: u64) -> Loaded {
             #[expect(clippy::cast_possible_truncation, reason = "a word keeps its low bits")]
             let mut word = value as $word;
+            fence(Ordering::SeqCst); // who sees the word sees what was written before
             let missing =
                 copy_all(Direction::IntoMap, at, (&raw mut word).cast(), size_of::<$word>());
             Loaded { value: 0, fault: u64::from(missing > 0) }
