@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod code_only;
+mod machine_texts;
 mod ranges;
 mod view_model;
 
 pub use code_only::code_only;
+pub use machine_texts::machine_texts;
 pub use ranges::ranges;
 pub use view_model::view_model;
 

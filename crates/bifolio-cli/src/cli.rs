@@ -10,7 +10,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::color::Color;
-use crate::commands::{completions, man, tour, version};
+use crate::commands::{completions, doctor, man, tour, version};
 use crate::context::Context;
 use crate::example::{self, Example};
 use crate::external;
@@ -101,6 +101,7 @@ impl GlobalArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Tour(tour::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
     Version(version::Args),
@@ -119,6 +120,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("tour", tour::EXAMPLES),
+    ("doctor", doctor::EXAMPLES),
     ("completions", completions::EXAMPLES),
     ("man", man::EXAMPLES),
     ("version", version::EXAMPLES),
@@ -149,6 +151,7 @@ impl Cli {
     pub fn run(&self, context: &mut Context) -> Result<(), CliError> {
         match &self.command {
             Command::Tour(args) => tour::run(args, context),
+            Command::Doctor(args) => doctor::run(args, context),
             Command::Completions(args) => completions::run(args, context),
             Command::Man(args) => man::run(args, context),
             Command::Version(args) => version::run(args, context),
@@ -171,6 +174,7 @@ impl Cli {
     pub(crate) fn command_name(&self) -> &'static str {
         match self.command {
             Command::Tour(_) => "tour",
+            Command::Doctor(_) => "doctor",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
             Command::Version(_) => "version",

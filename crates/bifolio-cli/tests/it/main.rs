@@ -3,6 +3,7 @@
 
 mod color;
 mod completions;
+mod doctor;
 mod examples;
 mod exit_codes;
 mod external;

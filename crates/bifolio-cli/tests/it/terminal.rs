@@ -58,3 +58,25 @@ fn short_work_shows_no_progress_bar() {
     let (_, text) = on_terminal("tour --only files data", "", &[]);
     assert!(!text.contains('━') && !text.contains("\u{1b}[2K"), "{text}");
 }
+
+#[test]
+fn the_doctor_keeps_to_the_width_of_the_terminal() {
+    for (columns, widest) in [(60, 60), (80, 80), (120, 100)] {
+        let directory = directory();
+        let line = format!(
+            "stty rows 24 cols {columns}; '{}' doctor --explain --color never '{}'",
+            program().display(),
+            directory.path().display()
+        );
+        let mut script = assert_cmd::Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let output = script.env("TERM", "xterm").write_stdin("").output().expect("script is there");
+        let text = String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n");
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        let widths = text.lines().map(|line| line.chars().count());
+        let found = widths.max().expect("lines");
+        assert!(found <= widest, "{found} columns of {columns}:\n{text}");
+        // And it uses what is there.
+        assert!(found > widest - 15, "{found} columns of {columns}:\n{text}");
+    }
+}

@@ -8,7 +8,6 @@ use crate::sys;
 
 /// How much memory can still be taken; from [`memory_room`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Room {
     /// Bytes.
     pub bytes: u64,

@@ -64,7 +64,7 @@ fn create_by_renaming(
 
 /// A file that is gone with its last user: without a name from the start, or under one that goes
 /// by itself.
-pub(super) fn unnamed(dir: &Path, permissions: u32) -> io::Result<File> {
+pub(crate) fn unnamed(dir: &Path, permissions: u32) -> io::Result<File> {
     if let Some(result) = sys::create_unnamed(dir, permissions) {
         return result;
     }

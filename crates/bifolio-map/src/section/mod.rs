@@ -4,7 +4,7 @@
 //! shrinks and becomes durable; a view is a window on it of exact length. A view keeps its
 //! section's bytes mapped, also when the [`Section`] is dropped or its file is unlinked.
 
-mod aside;
+pub(crate) mod aside;
 mod create;
 mod currency;
 mod inherit;

@@ -54,11 +54,13 @@ fn calls() -> Vec<Ability> {
     vec![
         tried("futex", "waiting for another process", futex()),
         tried("memfd_create", "memory without a file, and sealed memory", memfd()),
-        tried("mincore", "which pages of a map are in memory", mincore()),
-        tried("cachestat", "dirty and evicted pages of a file", cachestat()),
+        tried("mincore", "telling which pages are in memory", mincore()),
+        tried("cachestat", "counting dirty and evicted pages", cachestat()),
         tried("io_uring_setup", "many reads in flight", io_uring()),
+        tried("preadv2", "reading only what is in memory (RWF_NOWAIT)", read_without_waiting()),
+        tried("process_madvise", "asking for many ranges at once", advise_many()),
         tried("process_vm_readv", "access without assembly (other architectures)", vm_read()),
-        tried("userfaultfd", "faults handled by a program", userfaultfd()),
+        tried("userfaultfd", "handling faults in a program", userfaultfd()),
     ]
 }
 
@@ -107,6 +109,36 @@ fn io_uring() -> io::Result<()> {
     // SAFETY: the kernel reads and writes the structure only.
     let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1u32, &raw mut parameters) };
     close(fd)
+}
+
+/// Reads from a file of our own without bytes, if that needs no waiting.
+fn read_without_waiting() -> io::Result<()> {
+    let fd = rustix::fs::memfd_create("bifolio.probe", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut byte = [0u8];
+    let mut parts = [io::IoSliceMut::new(&mut byte)];
+    match rustix::io::preadv2(fd, &mut parts, 0, rustix::io::ReadWriteFlags::NOWAIT) {
+        // Memory files do not know the flag, but the call is there.
+        Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+        result => Ok(result.map(drop)?),
+    }
+}
+
+/// Gives advice on no range of this process.
+fn advise_many() -> io::Result<()> {
+    let me = rustix::process::getpid();
+    let process = rustix::process::pidfd_open(me, rustix::process::PidfdFlags::empty())?;
+    let none = std::ptr::null::<libc::iovec>();
+    // SAFETY: no ranges, so no memory is looked at.
+    check_long(unsafe {
+        libc::syscall(
+            libc::SYS_process_madvise,
+            process.as_raw_fd(),
+            none,
+            0usize,
+            libc::MADV_WILLNEED,
+            0u32,
+        )
+    })
 }
 
 /// Reads a byte of our own.

@@ -149,9 +149,9 @@ fn btrfs_read_ahead(mounted: &str) -> Option<PathBuf> {
 
 /// What [`file_abilities`] tries: names, and what they are good for.
 pub(crate) const FILE_ABILITIES: &[(&str, &str)] = &[
-    ("O_TMPFILE", "files without a name, gone with their last user"),
-    ("fallocate", "space ahead: a full disk is an error when growing"),
-    ("SEEK_HOLE", "holes are known"),
+    ("O_TMPFILE", "files without a name, which go with their last user"),
+    ("fallocate", "space ahead, so that a full disk is an error when growing"),
+    ("SEEK_HOLE", "telling holes from data"),
     ("flock", "locks of whole files"),
     ("F_OFD_SETLK", "locks of ranges"),
     ("fs-verity", "files that the kernel keeps from change"),
@@ -220,7 +220,7 @@ fn direct(file: &File) -> io::Result<()> {
 
 /// What [`rename_without_replacing`] is called, and what it is good for.
 pub(crate) const RENAME_ABILITY: (&str, &str) =
-    ("RENAME_NOREPLACE", "files appear complete and replace none");
+    ("RENAME_NOREPLACE", "new files that replace none");
 
 /// Renames by the call alone, without the detour of `rename_new`.
 pub(crate) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {

@@ -165,7 +165,7 @@ fn text(field: &[c_char]) -> String {
 
 /// What [`file_abilities`] tries: names, and what they are good for.
 pub(crate) const FILE_ABILITIES: &[(&str, &str)] = &[
-    ("F_PREALLOCATE", "space ahead: a full disk is an error when growing"),
+    ("F_PREALLOCATE", "space ahead, so that a full disk is an error when growing"),
     ("F_OFD_SETLK", "locks of ranges"),
     ("F_FULLFSYNC", "flushes that reach the device"),
 ];
@@ -202,7 +202,7 @@ pub(crate) fn file_abilities(dir: &Path, file: &File) -> Vec<Ability> {
 
 /// What [`rename_without_replacing`] is called, and what it is good for.
 pub(crate) const RENAME_ABILITY: (&str, &str) =
-    ("RENAME_EXCL", "files appear complete and replace none");
+    ("RENAME_EXCL", "new files that replace none");
 
 /// Renames by the call alone, without the detour of `rename_new`.
 pub(crate) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {

@@ -119,7 +119,7 @@ fn attributes(metadata: &std::fs::Metadata) -> Fact<Attributes> {
 
 /// What [`file_abilities`] tries: names, and what they are good for.
 pub(crate) const FILE_ABILITIES: &[(&str, &str)] = &[
-    ("SetFileInformation", "space ahead: a full disk is an error when growing"),
+    ("SetFileInformation", "space ahead, so that a full disk is an error when growing"),
     ("LockFileEx", "locks of ranges"),
 ];
 
@@ -142,7 +142,7 @@ pub(crate) fn file_abilities(dir: &Path, file: &File) -> Vec<Ability> {
 
 /// What [`rename_without_replacing`] is called, and what it is good for.
 pub(crate) const RENAME_ABILITY: (&str, &str) =
-    ("MoveFileEx", "files appear complete and replace none");
+    ("MoveFileEx", "new files that replace none");
 
 /// Renames; the system never replaces unless asked to.
 pub(crate) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::{FileSystem, directory_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::{Ability, Fact, Permission};
+use crate::section::aside::unnamed;
 use crate::section::{Access, Create, Section};
 use crate::sys;
 use crate::view::{Read, ReadWrite, View};
@@ -27,9 +28,7 @@ pub enum Maps {
 /// Fills in what can be tried.
 pub(super) fn try_out(found: &mut FileSystem) {
     let dir = directory_of(&found.path).to_path_buf();
-    // Devices and the kernel's own file systems have no room for files, and are not to be tried.
-    let file = sys::create_vanishing(&name_in(&dir), 0o600);
-    match file {
+    match unnamed(&dir, 0o600) {
         Ok(file) => {
             found.abilities = sys::file_abilities(&dir, &file);
             found.abilities.push(rename_ability(&dir));
