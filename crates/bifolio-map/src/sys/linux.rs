@@ -132,27 +132,9 @@ pub(crate) fn holes(
     object: &Object,
     range: std::ops::Range<u64>,
 ) -> io::Result<Vec<std::ops::Range<u64>>> {
-    use rustix::fs::SeekFrom;
-    use rustix::io::Errno;
     // An own open file description, since seeking moves the cursor of every duplicate.
     let file = File::open(inherited_path(super::inheritance_number(object)))?;
-    let mut found = Vec::new();
-    let mut at = range.start;
-    while at < range.end {
-        let hole = match rustix::fs::seek(&file, SeekFrom::Hole(at)) {
-            Ok(hole) if hole < range.end => hole,
-            Ok(_) | Err(Errno::NXIO | Errno::INVAL) => break,
-            Err(error) => return Err(error.into()),
-        };
-        let data = match rustix::fs::seek(&file, SeekFrom::Data(hole)) {
-            Ok(data) => data.min(range.end),
-            Err(Errno::NXIO) => range.end,
-            Err(error) => return Err(error.into()),
-        };
-        found.push(hole..data);
-        at = data;
-    }
-    Ok(found)
+    super::unix::holes_by_seeking(&file, range)
 }
 
 /// The name under which this process sees one of its own descriptors.

@@ -142,31 +142,13 @@ fn write_zeros(object: &Object, range: Range<u64>) -> io::Result<()> {
 /// answer that there is none; so does a file that has no path, since seeking would move the cursor
 /// of every duplicate of the descriptor and there is no other way to open it anew.
 pub(crate) fn holes(object: &Object, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
-    use rustix::fs::SeekFrom;
-    use rustix::io::Errno;
     let Some(file) = path_of(object).and_then(|path| File::open(path).ok()) else {
         return Ok(Vec::new());
     };
     if super::identity(&file)? != super::identity(object)? {
         return Ok(Vec::new());
     }
-    let mut found = Vec::new();
-    let mut at = range.start;
-    while at < range.end {
-        let hole = match rustix::fs::seek(&file, SeekFrom::Hole(at)) {
-            Ok(hole) if hole < range.end => hole,
-            Ok(_) | Err(Errno::NXIO | Errno::INVAL | Errno::NOTSUP) => break,
-            Err(error) => return Err(error.into()),
-        };
-        let data = match rustix::fs::seek(&file, SeekFrom::Data(hole)) {
-            Ok(data) => data.min(range.end),
-            Err(Errno::NXIO) => range.end,
-            Err(error) => return Err(error.into()),
-        };
-        found.push(hole..data);
-        at = data;
-    }
-    Ok(found)
+    super::unix::holes_by_seeking(&file, range)
 }
 
 /// The name under which this process sees one of its own descriptors.

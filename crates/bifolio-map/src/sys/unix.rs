@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -150,6 +151,30 @@ pub(crate) fn identity(object: &Object) -> io::Result<Identity> {
 pub(crate) fn identity_of_path(path: &Path) -> io::Result<Identity> {
     let metadata = path.metadata()?;
     Ok(Identity { volume: metadata.dev(), file: u128::from(metadata.ino()) })
+}
+
+/// The parts of `range` that have no space behind them, in order. Moves the cursor of the file.
+pub(super) fn holes_by_seeking(file: &File, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+    use rustix::fs::SeekFrom;
+    use rustix::io::Errno;
+    let mut found = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let hole = match rustix::fs::seek(file, SeekFrom::Hole(at)) {
+            Ok(hole) if hole < range.end => hole,
+            // Past the end, or a file system that cannot tell.
+            Ok(_) | Err(Errno::NXIO | Errno::INVAL | Errno::NOTSUP) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let data = match rustix::fs::seek(file, SeekFrom::Data(hole)) {
+            Ok(data) => data.min(range.end),
+            Err(Errno::NXIO) => range.end,
+            Err(error) => return Err(error.into()),
+        };
+        found.push(hole..data);
+        at = data;
+    }
+    Ok(found)
 }
 
 /// The file of an object.
