@@ -72,6 +72,16 @@ impl Value {
         })
     }
 
+    /// The unit of its number for programs; `None` if it has none.
+    #[must_use]
+    pub const fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Bytes(_) => Some("bytes"),
+            Self::Duration(_) => Some("ns"),
+            _ => None,
+        }
+    }
+
     /// For people, in a table: short. Nothing in it can steer a terminal.
     #[must_use]
     pub fn human(&self) -> String {

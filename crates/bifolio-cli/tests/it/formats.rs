@@ -55,7 +55,7 @@ fn csv_begins_with_the_names_of_its_fields() {
         Some("name,release,licence,target,formats")
     );
     let tour = good(&["tour", "--only", "files", "--format", "csv"]);
-    assert_eq!(tour.lines().next(), Some("stop,kind,text,found,expected,why"));
+    assert_eq!(tour.lines().next(), Some("stop,kind,text,found,unit,expected,why"));
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn a_dash_is_stdin() {
         .output()
         .expect("it runs");
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("fact\tstdin, size\t13\n"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("fact\tstdin, size\t13\tbytes\n"), "{}", stdout(&output));
 }
 
 #[test]

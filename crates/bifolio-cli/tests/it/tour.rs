@@ -39,7 +39,7 @@ fn cargo_lock_is_shown_if_it_is_here() {
     };
     assert!(!run().contains("Cargo.lock"));
     std::fs::write(directory.path().join("Cargo.lock"), "12345").expect("written");
-    assert!(run().contains("fact\tCargo.lock, size\t5\n"));
+    assert!(run().contains("fact\tCargo.lock, size\t5\tbytes\n"));
 }
 
 #[test]
@@ -153,5 +153,5 @@ fn a_name_that_is_no_unicode_is_no_hindrance() {
     std::fs::write(&path, "x").expect("written");
     let output = bifolio(&["tour", "--only", "files"]).arg(path).output().expect("it runs");
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("\\n-x, size\t1\n"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("\\n-x, size\t1\tbytes\n"), "{}", stdout(&output));
 }

@@ -54,14 +54,29 @@ fn digest(
     questions: &mut dyn BufRead,
     answers: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let [path] = arguments else {
-        return Err(CliError::new(Exit::Usage, "the role takes one path"));
-    };
+    let path = one_path(arguments)?;
+    answer_each(questions, answers, |_| {
+        let digest = files::digest(path, &mut Progress::silent())?;
+        Ok(format!("{} {}", digest.size, digest.sha256))
+    })
+}
+
+/// The argument of a role that takes a path and nothing else.
+pub(super) fn one_path(arguments: &[OsString]) -> Result<&Path, CliError> {
+    match arguments {
+        [path] => Ok(Path::new(path)),
+        _ => Err(CliError::new(Exit::Usage, "the role takes one path")),
+    }
+}
+
+/// Answers each question with a line, at once.
+pub(super) fn answer_each(
+    questions: &mut dyn BufRead,
+    answers: &mut dyn Write,
+    mut answer: impl FnMut(&str) -> Result<String, CliError>,
+) -> Result<(), CliError> {
     for question in questions.lines() {
-        question?;
-        let mut progress = Progress::silent();
-        let digest = files::digest(Path::new(path), &mut progress)?;
-        writeln!(answers, "{} {}", digest.size, digest.sha256)?;
+        writeln!(answers, "{}", answer(&question?)?)?;
         answers.flush()?;
     }
     Ok(())

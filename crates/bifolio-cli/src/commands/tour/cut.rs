@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bifolio::map::{ErrorKind, Read, Section, View, page_size};
 
-use super::{Outcome, Stop, Tour};
-use crate::exit::Exit;
+use super::{Outcome, Stop, Tour, child};
 use crate::failure::{CliError, Locate};
 use crate::output::Value;
 
@@ -147,19 +146,15 @@ pub(super) fn play(
     questions: &mut dyn BufRead,
     answers: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let [path] = arguments else {
-        return Err(CliError::new(Exit::Usage, "the role takes one path"));
-    };
+    let path = child::one_path(arguments)?;
     let file = File::options().write(true).open(path).at(path)?;
     let page = page_size() as u64;
-    for question in questions.lines() {
-        let pages = if question? == "cut" { LEFT } else { PAGES };
+    child::answer_each(questions, answers, |question| {
+        let pages = if question == "cut" { LEFT } else { PAGES };
         let answer = match file.set_len(pages * page) {
             Ok(()) => "done",
             Err(_) => "refused",
         };
-        writeln!(answers, "{answer}")?;
-        answers.flush()?;
-    }
-    Ok(())
+        Ok(answer.to_owned())
+    })
 }

@@ -4,11 +4,10 @@ use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::path::Path;
 
-use bifolio::map::{Access, Create, ErrorKind, Flush, ReadWrite, Section, Space, View};
+use bifolio::map::{Access, Create, Flush, ReadWrite, Section, Space, View};
 
 use super::child::Partner;
-use super::{Stop, Tour};
-use crate::exit::Exit;
+use super::{Stop, Tour, child};
 use crate::failure::{CliError, Locate};
 
 /// The stop.
@@ -35,10 +34,10 @@ impl Stop for Full {
         )?;
         const CLAIMS: [(&str, &str); 5] = [
             ("create", "a file larger than the disk is refused when it is made"),
-            ("nothing", "and no part of it is left behind"),
+            ("nothing", "no part of that file is left behind"),
             ("store", "a store into a hole is an error when the disk is full"),
             ("flush", "a flush does not vouch for what was lost"),
-            ("accept", "until the loss is accepted"),
+            ("accept", "a flush succeeds once the loss was accepted"),
         ];
         let mount = tour.path("disk");
         std::fs::create_dir(&mount).at(&mount)?;
@@ -92,19 +91,15 @@ pub(super) fn play(
     questions: &mut dyn BufRead,
     answers: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let [mount] = arguments else {
-        return Err(CliError::new(Exit::Usage, "the role takes one path"));
-    };
-    let (large, sparse) = (Path::new(mount).join("large"), Path::new(mount).join("sparse"));
-    let mut say = |answer: &str| writeln!(answers, "{answer}").and_then(|()| answers.flush());
-    say("ready")?;
+    let mount = child::one_path(arguments)?;
+    let (large, sparse) = (mount.join("large"), mount.join("sparse"));
+    writeln!(answers, "ready").and_then(|()| answers.flush())?;
     let mut view: Option<View<ReadWrite>> = None;
-    for question in questions.lines() {
-        let outcome = match question?.as_str() {
+    child::answer_each(questions, answers, |question| {
+        let outcome = match question {
             "create" => Section::create(&large, 4 * DISK).map(drop),
             "nothing" => {
-                say(if large.exists() { "a file" } else { "no file" })?;
-                continue;
+                return Ok(if large.exists() { "a file" } else { "no file" }.to_owned());
             }
             "store" => {
                 let section = Section::options()
@@ -123,15 +118,10 @@ pub(super) fn play(
                 flush(view.as_ref())
             }
         };
-        say(outcome.map_or_else(|error| words(error.kind()), |()| "ok"))?;
-    }
-    Ok(())
+        Ok(outcome.map_or_else(|error| error.kind().as_str(), |()| "ok").to_owned())
+    })
 }
 
 fn flush(view: Option<&View<ReadWrite>>) -> bifolio::map::Result<()> {
     view.map_or(Ok(()), |view| view.flush(.., Flush::Data))
-}
-
-fn words(kind: ErrorKind) -> &'static str {
-    kind.as_str()
 }

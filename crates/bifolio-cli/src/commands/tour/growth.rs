@@ -5,8 +5,7 @@ use std::io::{BufRead, Write};
 
 use bifolio::map::{GrowableView, ReadWrite, Section, Space};
 
-use super::{Stop, Tour};
-use crate::exit::Exit;
+use super::{Stop, Tour, child};
 use crate::failure::CliError;
 use crate::output::Value;
 
@@ -50,9 +49,13 @@ impl Stop for Growth {
         let mut partner = tour.partner("grow", &[&path])?;
         tour.check_eq("another process grows the file", partner.ask("?")?, "done".to_owned())?;
         partner.finish()?;
-        tour.check_eq("a look at the length finds it", growable.refresh()?, 16 * STEP)?;
         tour.check_eq(
-            "and its bytes are here, at the same base",
+            "this process finds the new length when it looks",
+            growable.refresh()?,
+            16 * STEP,
+        )?;
+        tour.check_eq(
+            "the bytes of the other process are here, at the same base",
             growable.view()?.get::<u64>(16 * STEP - 8)?,
             44,
         )?;
@@ -62,7 +65,11 @@ impl Stop for Growth {
         })?;
         drop((first, growable));
         section.set_len(13, Space::Allocate)?;
-        tour.check_eq("cut to its real size at the end, the file has it", section.len()?, 13)
+        tour.check_eq(
+            "the file has its real size after it was cut to it at the end",
+            section.len()?,
+            13,
+        )
     }
 }
 
@@ -72,16 +79,11 @@ pub(super) fn play(
     questions: &mut dyn BufRead,
     answers: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let [path] = arguments else {
-        return Err(CliError::new(Exit::Usage, "the role takes one path"));
-    };
-    for question in questions.lines() {
-        question?;
+    let path = child::one_path(arguments)?;
+    child::answer_each(questions, answers, |_| {
         let section = Section::open_rw(path)?;
         section.set_len(16 * STEP, Space::Allocate)?;
         section.view::<ReadWrite>()?.put(16 * STEP - 8, &44u64)?;
-        writeln!(answers, "done")?;
-        answers.flush()?;
-    }
-    Ok(())
+        Ok("done".to_owned())
+    })
 }

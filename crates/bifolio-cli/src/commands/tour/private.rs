@@ -1,10 +1,9 @@
 //! Stop: copy-on-write views change nothing but themselves, until told to.
 
-use bifolio::map::{CopyOnWrite, Flush, Read, Section, Space, View, page_size};
+use bifolio::map::{CopyOnWrite, Flush, Read, Section, View, page_size};
 
 use super::{Stop, Tour, lengths};
 use crate::failure::CliError;
-use crate::output::Value;
 
 /// The stop.
 pub(super) struct Private;
@@ -31,7 +30,7 @@ impl Stop for Private {
         view.write_at(page - 2, b"over the edge of a page")?;
         view.put(4 * page, &7u64)?;
         tour.check_eq(
-            "the file has the digest that it had",
+            "a write to the view leaves the digest of the file as it was",
             lengths::digest_of(&section.view()?)?,
             before,
         )?;
@@ -47,12 +46,10 @@ impl Stop for Private {
         let order: Vec<_> = changed.into_iter().rev().collect();
         view.write_back(&section, &order, Flush::Data)?;
         tour.check_eq(
-            "written back, the file has it",
+            "the file has it after it was written back",
             section.view::<Read>()?.get::<u64>(4 * page)?,
             7,
         )?;
-        tour.check_eq("and nothing is left to write", view.changed().len(), 0)?;
-        section.set_len(5 * page + 13, Space::Allocate)?;
-        tour.fact("length after growing by 13 bytes", Value::Bytes(section.len()?))
+        tour.check_eq("then nothing is left to write", view.changed().len(), 0)
     }
 }

@@ -1,7 +1,7 @@
 //! What the tour tells, in each format.
 //!
 //! People read it as it comes. `plain` is one line for each thing said, its kind first:
-//! `stop`, `say`, `fact`, `passed`, `FAILED`, `SKIPPED`. JSON is one document; JSON lines and CSV
+//! `stop`, `say`, `fact` (with the unit of its number behind it), `passed`, `FAILED`, `SKIPPED`. JSON is one document; JSON lines and CSV
 //! have a record for each fact and check. The last line for people and of `plain` counts.
 
 use std::fmt::Display;
@@ -76,6 +76,7 @@ const SCHEMA: Schema = Schema {
         Field::text("kind"),
         Field::text("text"),
         Field::text("found"),
+        Field::text("unit"),
         Field::text("expected"),
         Field::text("why"),
     ],
@@ -304,7 +305,11 @@ fn marked(claim: &str, width: usize) -> impl Iterator<Item = (bool, String)> {
 fn plain(item: &Item) -> String {
     let fields: Vec<Value> = match item {
         Item::Said(sentences) => vec!["say".into(), sentences.as_str().into()],
-        Item::Fact(name, value) => vec!["fact".into(), name.as_str().into(), value.clone()],
+        Item::Fact(name, value) => {
+            let unit = value.unit().map(Value::from);
+            let fact = ["fact".into(), name.as_str().into(), value.clone()];
+            fact.into_iter().chain(unit).collect()
+        }
         Item::Check(claim, Outcome::Passed) => vec!["passed".into(), claim.as_str().into()],
         Item::Check(claim, Outcome::Failed { found, expected }) => vec![
             "FAILED".into(),
@@ -322,6 +327,7 @@ fn plain(item: &Item) -> String {
 
 /// A fact or a check as a record.
 fn row(stop: &str, item: &Item) -> Option<Vec<Value>> {
+    let unit = if let Item::Fact(_, value) = item { value.unit().into() } else { Value::Missing };
     let (kind, text, found, expected, why) = match item {
         Item::Said(_) => return None,
         Item::Fact(name, value) => {
@@ -338,7 +344,7 @@ fn row(stop: &str, item: &Item) -> Option<Vec<Value>> {
             (outcome.name(), claim, found, expected, why)
         }
     };
-    Some(vec![stop.into(), kind.into(), text.as_str().into(), found, expected, why])
+    Some(vec![stop.into(), kind.into(), text.as_str().into(), found, unit, expected, why])
 }
 
 fn document(stops: &[StopReport], tally: &Tally) -> Json {
@@ -352,7 +358,11 @@ fn document(stops: &[StopReport], tally: &Tally) -> Json {
                 match item {
                     Item::Said(sentences) => said.push(Json::from(sentences.as_str())),
                     Item::Fact(name, value) => {
-                        facts.push(json!({ "name": name, "value": value.json() }));
+                        let mut fact = json!({ "name": name, "value": value.json() });
+                        if let Some(unit) = value.unit() {
+                            fact["unit"] = unit.into();
+                        }
+                        facts.push(fact);
                     }
                     Item::Check(claim, outcome) => checks.push(check_json(claim, outcome)),
                 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bifolio::map::{Flush, ReadWrite, Section, View, wait};
 
-use super::{Stop, Tour};
+use super::{Stop, Tour, child};
 use crate::exit::Exit;
 use crate::failure::CliError;
 use crate::output::Value;
@@ -55,7 +55,7 @@ impl Stop for Together {
         tour.fact("one turn, there and back", Value::Duration(took / ROUNDS))?;
         view.flush(.., Flush::Data)?;
         tour.check_eq(
-            "and flushed, the file has the count",
+            "the file has the count after a flush",
             count_in_file(&path)?,
             u64::from(2 * ROUNDS),
         )
@@ -100,9 +100,7 @@ pub(super) fn play(
     _questions: &mut dyn BufRead,
     answers: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let [path] = arguments else {
-        return Err(CliError::new(Exit::Usage, "the role takes one path"));
-    };
+    let path = child::one_path(arguments)?;
     take_turns(&Section::open_rw(path)?.view()?, 1)?;
     writeln!(answers, "{ROUNDS} turns")?;
     Ok(())
