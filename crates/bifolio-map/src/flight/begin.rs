@@ -50,13 +50,18 @@ impl Limit {
 }
 
 /// Reads by calls on the handle.
-struct ByCall(Section);
+struct ByCall {
+    section: Section,
+    /// Where calls would move the cursor of the section's own handle.
+    own: Option<sys::Object>,
+}
 
 impl Source for ByCall {
     fn read(&self, offset: u64, bytes: &mut Vec<u8>, size: usize) -> Result<usize, Failure> {
+        let object = self.own.as_ref().unwrap_or(self.section.object());
         let start = bytes.len();
         bytes.resize(start + size, 0);
-        let outcome = sys::read_at(self.0.object(), offset, &mut bytes[start..]);
+        let outcome = sys::read_at(object, offset, &mut bytes[start..]);
         bytes.truncate(start + *outcome.as_ref().unwrap_or(&0));
         outcome.map_err(Failure::System)
     }
@@ -91,7 +96,11 @@ fn carrier_of(section: &Section, plan: &BatchPlan) -> Result<(Engine, Box<dyn Ca
             }
         }
     }
-    let source = Box::new(ByCall(section.clone()));
+    let source: Box<dyn Source> = match sys::own_reader(section.object()) {
+        Ok(own) => Box::new(ByCall { section: section.clone(), own }),
+        // A map needs no cursor.
+        Err(_) => Box::new(ByMap(section.view::<Read>()?)),
+    };
     Ok((Engine::Threads, Box::new(Threads::new(source, plan.depth))))
 }
 

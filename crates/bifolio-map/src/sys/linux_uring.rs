@@ -42,6 +42,12 @@ pub(crate) fn start_engine(
     Ok(Box::new(Reads { ring: Some(Ring::new(object.try_clone()?, depth)?) }))
 }
 
+/// A handle for reading by calls where those move the cursor: here they do not.
+#[expect(clippy::unnecessary_wraps, reason = "other platforms may fail")]
+pub(crate) fn own_reader(_object: &Object) -> io::Result<Option<Object>> {
+    Ok(None)
+}
+
 /// A ring that can read.
 fn open_ring(depth: usize) -> io::Result<IoUring> {
     let entries = u32::try_from(depth).map_err(|_| io::ErrorKind::InvalidInput)?;

@@ -56,7 +56,6 @@ cfg_select! {
         pub(crate) use unix::*;
     }
     windows => {
-        mod no_engine;
         mod windows;
         mod windows_facts;
         mod windows_file;
@@ -66,11 +65,11 @@ cfg_select! {
         mod windows_map;
         mod windows_names;
         mod windows_objects;
+        mod windows_overlapped;
         mod windows_pagefile;
         mod windows_reserve;
         mod windows_resident;
         mod windows_section;
-        pub(crate) use no_engine::*;
         mod windows_words;
         pub(crate) use windows::*;
         pub(crate) use windows_facts::*;
@@ -80,6 +79,7 @@ cfg_select! {
         pub(crate) use windows_machine::*;
         pub(crate) use windows_map::*;
         pub(crate) use windows_names::*;
+        pub(crate) use windows_overlapped::*;
         pub(crate) use windows_reserve::*;
         pub(crate) use windows_resident::*;
     }

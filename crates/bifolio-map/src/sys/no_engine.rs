@@ -19,3 +19,8 @@ pub(crate) fn start_engine(
 ) -> io::Result<Box<dyn Carrier>> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// A handle for reading by calls where those move the cursor: here they do not.
+pub(crate) fn own_reader(_object: &Object) -> io::Result<Option<Object>> {
+    Ok(None)
+}

@@ -208,6 +208,70 @@ fn plans_that_cannot_be_carried_out_say_why() {
 }
 
 #[test]
+fn the_cursor_of_an_open_file_stays_where_it_is() {
+    use std::io::{Read as _, Seek, SeekFrom};
+    let (_dir, path) = file_of(pattern(0, 100_000));
+    let mut file = std::fs::File::open(&path).unwrap();
+    file.seek(SeekFrom::Start(1234)).unwrap();
+    let section = Section::from_file(file.try_clone().unwrap()).unwrap();
+    for engine in engines() {
+        let plan = BatchPlan::new().engine(engine);
+        let found = outcomes(section.read_batch_by(&plan, [50_000..60_000, 7..9]).unwrap());
+        assert!(found[&0].as_ref().unwrap() == pattern(50_000, 10_000));
+        assert_eq!(file.stream_position().unwrap(), 1234, "{engine}");
+    }
+    let mut next = [0; 5];
+    file.read_exact(&mut next).unwrap();
+    assert_eq!(next, pattern(1234, 5));
+}
+
+#[test]
+fn ends_of_files_are_found_by_every_engine() {
+    let (_dir, path) = file_of(pattern(0, 100_000));
+    let section = Section::open_rw(&path).unwrap();
+    for engine in engines() {
+        section.set_len(100_000, bifolio_map::Space::Allocate).unwrap();
+        let plan = BatchPlan::new().engine(engine).depth(1).merge(Merge::Never);
+        let mut batch = section
+            .read_batch_by(&plan, [0..10, 49_990..50_010, 60_000..60_010, 49_990..50_000])
+            .unwrap();
+        let first = batch.next().unwrap();
+        assert_eq!(first.index(), 0);
+        section.set_len(50_000, bifolio_map::Space::Sparse).unwrap();
+        let mut found = outcomes(batch);
+        // With one read at a time the second may have been on its way.
+        if let Err(error) = found.remove(&1).unwrap() {
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+            says(&error, &["10 of 20 bytes done", "the file ends at 50000 now"]);
+        }
+        let error = refused(found.remove(&2).unwrap(), ErrorKind::UnexpectedEof);
+        says(&error, &["data", "offset 60000", "0 of 10 bytes done"]);
+        assert!(found.remove(&3).unwrap().unwrap() == pattern(49_990, 10), "{engine}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_dropped_on_the_way_disturbs_no_other() {
+    let (_dir, path) = file_of(pattern(0, 1 << 20));
+    let section = Section::open(&path).unwrap();
+    for engine in engines() {
+        let plan = BatchPlan::new().engine(engine).merge(Merge::Never);
+        for round in 0..budget(20) {
+            let ranges = || (0..256u64).map(|n| n * 4096..(n + 1) * 4096);
+            let mut dropped = section.read_batch_by(&plan, ranges()).unwrap();
+            for _ in 0..round % 5 {
+                let _ = dropped.next();
+            }
+            drop(dropped);
+            let canaries: Vec<Vec<u8>> = (0..64).map(|_| vec![0; 4096]).collect();
+            let whole = section.read_batch_by(&plan, ranges()).unwrap();
+            assert_eq!(whole.filter(|completion| completion.bytes().is_ok()).count(), 256);
+            assert!(canaries.iter().flatten().all(|&byte| byte == 0), "{engine}");
+        }
+    }
+}
+
+#[test]
 fn a_walk_asks_for_the_next_step_when_it_knows_it() {
     // A list of blocks, each of which begins with the place of the next one.
     let mut random = Random::new();
