@@ -122,7 +122,8 @@ impl FileLock {
     ///
     /// # Errors
     /// `Busy` with [`Patience::Try`], `TimedOut` with [`Patience::For`]; `ModeMismatch` for
-    /// an exclusive lock on what was opened for reading; `InvalidInput` for an empty range; `NotSupported` where the file system has no locks.
+    /// an exclusive lock on what was opened for reading; `InvalidInput` for an empty range;
+    /// `NotSupported` where the file system has no locks.
     pub fn lock(
         &self,
         range: impl RangeBounds<u64>,

@@ -337,8 +337,9 @@ impl<M: Mode> View<M> {
     /// unmapped, the range stays where it is. A map can shrink by parts, from either side.
     ///
     /// # Errors
-    /// `OutOfBounds`; `Busy` while clones or parts of the view exist, and for views of a growable one; `NotSupported` on Windows,
-    /// which unmaps whole views only. The view is lost with the error.
+    /// `OutOfBounds`; `Busy` while clones or parts of the view exist, and for views of a growable
+    /// one; `NotSupported` on Windows, which unmaps whole views only. The view is lost with the
+    /// error.
     pub fn shrink_to(self, range: impl RangeBounds<u64>) -> Result<Self> {
         const DOING: &str = "give back a part of";
         let range = self.resolve(range, DOING)?;
