@@ -9,6 +9,7 @@ pub mod machine;
 mod memory;
 pub mod names;
 pub mod range;
+pub mod residency;
 mod scratch;
 pub mod section;
 pub mod storage;

@@ -33,6 +33,11 @@ cfg_select! {
                 pub(crate) use no_engine::*;
             }
         }
+        mod linux_mappers;
+        mod linux_residency;
+        pub(crate) use linux_mappers::mappers;
+        use linux_residency::name_in_maps;
+        pub(crate) use linux_residency::*;
         pub(crate) use lock_unix::*;
         pub(crate) use names_unix::*;
         pub(crate) use unix::*;
@@ -53,6 +58,8 @@ cfg_select! {
         pub(crate) use macos_resident::*;
         pub(crate) use no_engine::*;
         pub(crate) use names_unix::*;
+        mod macos_residency;
+        pub(crate) use macos_residency::*;
         pub(crate) use unix::*;
     }
     windows => {
@@ -69,6 +76,7 @@ cfg_select! {
         mod windows_pagefile;
         mod windows_reserve;
         mod windows_resident;
+        mod windows_residency;
         mod windows_section;
         mod windows_words;
         pub(crate) use windows::*;
@@ -82,6 +90,7 @@ cfg_select! {
         pub(crate) use windows_overlapped::*;
         pub(crate) use windows_reserve::*;
         pub(crate) use windows_resident::*;
+        pub(crate) use windows_residency::*;
     }
 }
 
@@ -157,6 +166,20 @@ pub(crate) enum FileKind {
     BlockDevice,
     CharDevice,
     Other,
+}
+
+/// What one look at an open file tells.
+#[derive(Debug)]
+pub(crate) struct Description {
+    pub(crate) kind: FileKind,
+    pub(crate) len: u64,
+    /// Bytes on the device.
+    pub(crate) allocated: u64,
+    pub(crate) identity: Identity,
+    pub(crate) links: u64,
+    pub(crate) modified: Option<std::time::SystemTime>,
+    /// As far as the system says so.
+    pub(crate) compressed: bool,
 }
 
 /// What tells one file from every other one on this machine.

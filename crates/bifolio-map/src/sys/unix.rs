@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::{FIXED_NOREPLACE, block_device_len, inherited_path, sync_directory_handle};
-use super::{FileKind, Identity, Protection};
+use super::{Description, FileKind, Identity, Protection};
 use crate::error::ErrorKind;
 use crate::section::{Access, Create, SectionKind};
 
@@ -77,8 +77,11 @@ pub(crate) fn open(
 
 /// What the handle stands for.
 pub(crate) fn file_kind(file: &File) -> io::Result<FileKind> {
-    let kind = file.metadata()?.file_type();
-    Ok(if kind.is_file() {
+    Ok(kind_of(file.metadata()?.file_type()))
+}
+
+fn kind_of(kind: std::fs::FileType) -> FileKind {
+    if kind.is_file() {
         FileKind::Regular
     } else if kind.is_dir() {
         FileKind::Directory
@@ -92,6 +95,21 @@ pub(crate) fn file_kind(file: &File) -> io::Result<FileKind> {
         FileKind::CharDevice
     } else {
         FileKind::Other
+    }
+}
+
+/// What there is to say about an open file, but for compression.
+pub(crate) fn describe_plainly(object: &Object) -> io::Result<Description> {
+    let metadata = object.metadata()?;
+    let kind = kind_of(metadata.file_type());
+    Ok(Description {
+        kind,
+        len: if kind == FileKind::BlockDevice { len(object)? } else { metadata.len() },
+        allocated: metadata.blocks().saturating_mul(512),
+        identity: Identity { volume: metadata.dev(), file: u128::from(metadata.ino()) },
+        links: metadata.nlink(),
+        modified: metadata.modified().ok(),
+        compressed: false,
     })
 }
 

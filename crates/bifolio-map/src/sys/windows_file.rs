@@ -142,6 +142,12 @@ pub(crate) fn allocated(object: &Object) -> io::Result<u64> {
     }
 }
 
+/// How many names (hard links) the file has.
+pub(super) fn links(file: &File) -> io::Result<u64> {
+    let found: files::FILE_STANDARD_INFO = information(file, files::FileStandardInfo)?;
+    Ok(u64::from(found.NumberOfLinks))
+}
+
 /// What `GetFileInformationByHandleEx` says. `T` must be the structure of the class.
 fn information<T: Default>(file: &File, class: files::FILE_INFO_BY_HANDLE_CLASS) -> io::Result<T> {
     let mut found = T::default();

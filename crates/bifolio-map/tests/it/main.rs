@@ -46,8 +46,11 @@ mod names;
 #[cfg(target_os = "linux")]
 mod names_linux;
 mod prefetch;
+mod page_maps;
 mod private;
 mod refusals;
+#[cfg(target_os = "linux")]
+mod residency;
 mod sections;
 #[cfg(target_os = "linux")]
 mod special;
