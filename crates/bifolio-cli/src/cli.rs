@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::color::Color;
 use crate::commands::{completions, doctor, man, tour, version};
+use crate::commands::{completions, man, page, tour, version};
 use crate::context::Context;
 use crate::example::{self, Example};
 use crate::external;
@@ -102,6 +103,7 @@ impl GlobalArgs {
 enum Command {
     Tour(tour::Args),
     Doctor(doctor::Args),
+    Page(page::Args),
     Completions(completions::Args),
     Man(man::Args),
     Version(version::Args),
@@ -121,6 +123,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("tour", tour::EXAMPLES),
     ("doctor", doctor::EXAMPLES),
+    ("page", page::EXAMPLES),
     ("completions", completions::EXAMPLES),
     ("man", man::EXAMPLES),
     ("version", version::EXAMPLES),
@@ -152,6 +155,7 @@ impl Cli {
         match &self.command {
             Command::Tour(args) => tour::run(args, context),
             Command::Doctor(args) => doctor::run(args, context),
+            Command::Page(args) => page::run(args, context),
             Command::Completions(args) => completions::run(args, context),
             Command::Man(args) => man::run(args, context),
             Command::Version(args) => version::run(args, context),
@@ -172,9 +176,10 @@ impl Cli {
 
     /// The subcommand as typed, for `bifolio NAME --help`.
     pub(crate) fn command_name(&self) -> &'static str {
-        match self.command {
+        match &self.command {
             Command::Tour(_) => "tour",
             Command::Doctor(_) => "doctor",
+            Command::Page(args) => page::words(args),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
             Command::Version(_) => "version",
@@ -208,13 +213,18 @@ fn with_examples(command: clap::Command, path: &str) -> clap::Command {
 /// The examples of a subcommand by its words (`""`, `"tour"`); none if there is no such one.
 #[must_use]
 pub fn examples(path: &str) -> &'static [Example] {
-    EXAMPLES.iter().find(|(name, _)| *name == path).map_or(&[], |(_, examples)| examples)
+    all_examples().find(|(name, _)| *name == path).map_or(&[], |(_, examples)| examples)
 }
 
 /// The subcommands that have examples; a test compares them with the tree.
 #[must_use]
 pub fn paths_with_examples() -> Vec<&'static str> {
-    EXAMPLES.iter().map(|(path, _)| *path).collect()
+    all_examples().map(|(path, _)| *path).collect()
+}
+
+/// The examples of the subcommands, and of theirs.
+fn all_examples() -> impl Iterator<Item = &'static (&'static str, &'static [Example])> {
+    EXAMPLES.iter().chain(page::SUBCOMMANDS)
 }
 
 /// The names of the built-in subcommands.

@@ -116,7 +116,17 @@ impl Paint {
         self.with(AnsiColor::Red.on_default().bold(), text)
     }
 
-    /// Nobody knows.
+    /// It is under way.
+    pub fn moving<T: fmt::Display>(self, text: T) -> Painted<T> {
+        self.with(AnsiColor::Cyan.on_default(), text)
+    }
+
+    /// It was there.
+    pub fn lost<T: fmt::Display>(self, text: T) -> Painted<T> {
+        self.with(AnsiColor::Magenta.on_default(), text)
+    }
+
+    /// Nobody knows, or it needs a look.
     pub fn caution<T: fmt::Display>(self, text: T) -> Painted<T> {
         self.with(AnsiColor::Yellow.on_default(), text)
     }

@@ -13,13 +13,25 @@ pub struct Example {
     pub given: &'static [(&'static str, &'static str)],
     /// How it ends.
     pub exit: Exit,
+    /// What it asks of the system.
+    pub needs: Needs,
+}
+
+/// What an example asks of the system that not every system has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// To be told what the page cache holds. Where it is not, the command says so and ends with
+    /// [`Exit::Failure`].
+    PageCache,
 }
 
 impl Example {
     /// An example that needs nothing and ends well.
     #[must_use]
     pub const fn new(line: &'static str, shows: &'static str) -> Self {
-        Self { line, shows, given: &[], exit: Exit::Ok }
+        Self { line, shows, given: &[], exit: Exit::Ok, needs: Needs::Nothing }
     }
 
     /// It needs these files.
@@ -32,6 +44,12 @@ impl Example {
     #[must_use]
     pub const fn exits(self, exit: Exit) -> Self {
         Self { exit, ..self }
+    }
+
+    /// It asks about the page cache.
+    #[must_use]
+    pub const fn of_the_cache(self) -> Self {
+        Self { needs: Needs::PageCache, ..self }
     }
 
     /// The words of the line, and the file that takes the output.

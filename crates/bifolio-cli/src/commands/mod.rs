@@ -3,5 +3,6 @@
 pub mod completions;
 pub mod doctor;
 pub mod man;
+pub mod page;
 pub mod tour;
 pub mod version;

@@ -12,7 +12,7 @@
 //! | csv | a heading, then a line for each record (RFC 4180) | the same |
 //!
 //! In the four formats for programs sizes are integers in bytes, durations integers in nanoseconds
-//! (their names end in `_ns`) and times RFC 3339. In plain and CSV a missing value is empty.
+//! (their names end in `_ns`), shares numbers in percent (`_percent`) and times RFC 3339. In plain and CSV a missing value is empty.
 
 mod rows;
 mod text;
@@ -82,6 +82,12 @@ impl Field {
         Self { name, kind: Kind::Duration }
     }
 
+    /// A share in percent.
+    #[must_use]
+    pub const fn percent(name: &'static str) -> Self {
+        Self { name, kind: Kind::Percent }
+    }
+
     /// Any text.
     #[must_use]
     pub const fn text(name: &'static str) -> Self {
@@ -105,6 +111,7 @@ impl Field {
     pub fn key(self) -> String {
         match self.kind {
             Kind::Duration => format!("{}_ns", self.name),
+            Kind::Percent => format!("{}_percent", self.name),
             _ => self.name.to_owned(),
         }
     }

@@ -191,3 +191,20 @@ proptest! {
         prop_assert_eq!(plain.matches('\t').count(), SCHEMA.fields.len() - 1);
     }
 }
+
+#[test]
+fn a_share_is_all_or_nothing_only_if_it_is() {
+    for (part, whole, human, json) in [
+        (0, 5, "0.0%", "0.0"),
+        (1, 1_000_000, "0.1%", "0.1"),
+        (3, 8, "37.5%", "37.5"),
+        (999_999, 1_000_000, "99.9%", "99.9"),
+        (5, 5, "100.0%", "100.0"),
+        (u64::MAX, u64::MAX, "100.0%", "100.0"),
+    ] {
+        let share = Value::share(part, whole);
+        assert_eq!((share.human(), share.json().to_string()), (human.into(), json.into()));
+    }
+    assert_eq!(Value::share(0, 0), Value::Missing);
+    assert_eq!(Field::percent("resident").key(), "resident_percent");
+}

@@ -17,6 +17,8 @@ pub enum Kind {
     Count,
     /// How long.
     Duration,
+    /// A share, in percent.
+    Percent,
     /// Any text.
     Text,
     /// When.
@@ -28,7 +30,7 @@ pub enum Kind {
 impl Kind {
     /// Whether people expect it at the right edge of its column.
     pub(super) const fn is_numeric(self) -> bool {
-        matches!(self, Self::Bytes | Self::Count | Self::Duration)
+        matches!(self, Self::Bytes | Self::Count | Self::Duration | Self::Percent)
     }
 }
 
@@ -41,6 +43,11 @@ pub enum Value {
     Count(u64),
     /// How long.
     Duration(Duration),
+    /// A share, in tenths of a percent.
+    Percent {
+        /// 1000 is all of it.
+        tenths: u32,
+    },
     /// Any text.
     Text(String),
     /// When.
@@ -52,6 +59,18 @@ pub enum Value {
 }
 
 impl Value {
+    /// The share `part` has of `whole`; missing if the whole is nothing. Rounded down, so that only
+    /// all of it is 100%, but something never to 0.
+    #[must_use]
+    pub fn share(part: u64, whole: u64) -> Self {
+        if whole == 0 {
+            return Self::Missing;
+        }
+        let tenths = u128::from(part) * 1000 / u128::from(whole);
+        let least = u128::from(part > 0);
+        Self::Percent { tenths: u32::try_from(tenths.max(least)).unwrap_or(u32::MAX) }
+    }
+
     /// A path as text; bytes that are no Unicode are replaced.
     #[must_use]
     pub fn path(path: &Path) -> Self {
@@ -65,6 +84,7 @@ impl Value {
             Self::Bytes(_) => Kind::Bytes,
             Self::Count(_) => Kind::Count,
             Self::Duration(_) => Kind::Duration,
+            Self::Percent { .. } => Kind::Percent,
             Self::Text(_) => Kind::Text,
             Self::Time(_) => Kind::Time,
             Self::Words(_) => Kind::Words,
@@ -89,6 +109,7 @@ impl Value {
             Self::Bytes(bytes) => format_bytes(*bytes),
             Self::Count(count) => group_digits(*count),
             Self::Duration(duration) => format_duration(*duration),
+            Self::Percent { .. } => format!("{}%", self.machine()),
             Self::Text(text) => printable(text),
             Self::Time(time) => rfc3339(*time).replace('T', " "),
             Self::Words(words) => printable(&words.join(", ")),
@@ -115,6 +136,7 @@ impl Value {
         match self {
             Self::Bytes(number) | Self::Count(number) => number.to_string(),
             Self::Duration(duration) => duration.as_nanos().to_string(),
+            Self::Percent { tenths } => format!("{}.{}", tenths / 10, tenths % 10),
             Self::Text(text) => text.clone(),
             Self::Time(time) => rfc3339(*time),
             Self::Words(words) => words.join(" "),
@@ -136,6 +158,7 @@ impl Value {
             Self::Duration(duration) => {
                 Json::from(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
             }
+            Self::Percent { tenths } => Json::from(f64::from(*tenths) / 10.0),
             Self::Text(text) => Json::from(text.as_str()),
             Self::Time(_) => Json::from(self.machine()),
             Self::Words(words) => Json::from(words.as_slice()),

@@ -10,6 +10,8 @@ mod external;
 mod formats;
 mod interrupt;
 mod man;
+#[cfg(target_os = "linux")]
+mod page;
 mod streams;
 mod support;
 #[cfg(target_os = "linux")]

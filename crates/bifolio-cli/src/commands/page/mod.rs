@@ -1,0 +1,85 @@
+//! `bifolio page`: the page cache, seen and operated.
+//!
+//! `walk` finds the files, `strip` draws; each subcommand is a file. The numbers come from
+//! [`bifolio::map::residency`].
+
+mod map;
+mod stat;
+mod strip;
+mod walk;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::example::Example;
+use crate::exit::Exit;
+use crate::failure::CliError;
+
+/// See and change which pages of files are in memory: the page cache
+///
+/// Nothing here reads or changes content. What a file has in memory is shared by all processes,
+/// and the kernel takes it back when it needs the memory. Who looks at files of others is refused:
+/// the kernel tells the residency of a file only to its owner and to who may write it.
+#[derive(Clone, Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant for each subcommand.
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    Stat(stat::Args),
+    Map(map::Args),
+}
+
+/// The examples of the help page.
+pub const EXAMPLES: &[Example] = &[
+    Example::new("bifolio page stat notes.txt", "how much of a file is in memory")
+        .given(NOTES)
+        .of_the_cache(),
+    Example::new("bifolio page map notes.txt", "which parts of it, as a picture")
+        .given(NOTES)
+        .of_the_cache(),
+    Example::new("bifolio page stat . --files", "of each file below a directory")
+        .given(NOTES)
+        .of_the_cache(),
+    Example::new("bifolio page stat --help", "each subcommand has examples of its own"),
+];
+
+/// The file of the examples.
+const NOTES: &[(&str, &str)] = &[("notes.txt", "one\ntwo\nthree\n")];
+
+/// The examples by subcommand.
+pub const SUBCOMMANDS: &[(&str, &[Example])] =
+    &[("page stat", stat::EXAMPLES), ("page map", map::EXAMPLES)];
+
+/// Runs it.
+///
+/// # Errors
+/// As the subcommand says.
+pub fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
+    match &args.command {
+        Command::Stat(args) => stat::run(args, context),
+        Command::Map(args) => map::run(args, context),
+    }
+}
+
+/// The words of the subcommand, for `bifolio WORDS --help`.
+pub(crate) fn words(args: &Args) -> &'static str {
+    match args.command {
+        Command::Stat(_) => "page stat",
+        Command::Map(_) => "page map",
+    }
+}
+
+/// The system does not tell what the command is about.
+fn not_told() -> CliError {
+    CliError::new(Exit::Failure, "this system does not tell which pages of a file are in memory")
+}
+
+/// Bytes in so many pages.
+fn bytes(pages: u64) -> u64 {
+    pages.saturating_mul(bifolio::map::page_size() as u64)
+}
