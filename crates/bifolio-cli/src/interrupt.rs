@@ -20,6 +20,7 @@ use crate::failure::CliError;
 pub const PATIENCE: Duration = Duration::from_millis(500);
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+static LEFT_TO_CHILD: AtomicBool = AtomicBool::new(false);
 static DIRECTORIES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Begins to listen. Where Ctrl-C is ignored already (a shell does that to its background jobs),
@@ -27,7 +28,10 @@ static DIRECTORIES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 pub fn listen() {
     // The one error is "somebody has set a handler": then Ctrl-C is theirs.
     let _ = ctrlc::try_set_handler(|| {
-        // Relaxed: the flag says nothing about other memory.
+        // Relaxed: the flags say nothing about other memory.
+        if LEFT_TO_CHILD.load(Ordering::Relaxed) {
+            return;
+        }
         if REQUESTED.swap(true, Ordering::Relaxed) {
             cut_off();
         }
@@ -40,6 +44,7 @@ pub fn listen() {
 
 /// Lets a child that shares our terminal have Ctrl-C for itself.
 pub fn leave_to_child() {
+    LEFT_TO_CHILD.store(true, Ordering::Relaxed);
     let _ = ctrlc::try_set_handler(|| {});
 }
 

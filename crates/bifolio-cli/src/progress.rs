@@ -41,6 +41,14 @@ impl Progress {
         Self::begin_on(target, title, unit, total)
     }
 
+    /// Begins work of which nobody knows how much it is.
+    #[must_use]
+    pub fn open_ended(title: &str, unit: Unit) -> Self {
+        let progress = Self::begin(title, unit, 0);
+        progress.bar.unset_length();
+        progress
+    }
+
     /// Work without a bar, for a process that shares its terminal with the one that shows it.
     #[must_use]
     pub fn silent() -> Self {
@@ -68,7 +76,7 @@ impl Progress {
         if elapsed >= DELAY
             && let Some(target) = self.target.take()
         {
-            self.bar.set_style(style(self.unit));
+            self.bar.set_style(style(self.unit, self.bar.length()));
             self.bar.set_draw_target(target);
             SHOWN.store(true, Ordering::Relaxed);
             self.bar.tick();
@@ -82,8 +90,10 @@ impl Drop for Progress {
     }
 }
 
-fn style(unit: Unit) -> ProgressStyle {
+fn style(unit: Unit, total: Option<u64>) -> ProgressStyle {
     let template = match unit {
+        Unit::Bytes if total.is_none() => "{msg}  {binary_bytes}, {binary_bytes_per_sec}",
+        Unit::Items if total.is_none() => "{msg}  {human_pos}, {per_sec}",
         Unit::Bytes => "{msg}  {bar:32.dim}  {binary_bytes} of {binary_total_bytes}, {eta} left",
         Unit::Items => "{msg}  {bar:32.dim}  {human_pos} of {human_len}, {eta} left",
     };

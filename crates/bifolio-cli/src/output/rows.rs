@@ -88,6 +88,15 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Hands over what was written so far, for output that goes on as time does. (A table for
+    /// people is written at its end.)
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// Ends.
     ///
     /// # Errors

@@ -100,6 +100,19 @@ impl AddAssign for Residency {
     }
 }
 
+/// Whether this system tells at all which pages of a file are in memory.
+#[must_use]
+pub fn is_told() -> bool {
+    sys::TELLS_RESIDENCY
+}
+
+/// Bytes that this process has had read from devices so far, by whatever means: a fault counts as
+/// a call does. `None` if the system does not count them.
+#[must_use]
+pub fn bytes_from_disk() -> Option<u64> {
+    sys::bytes_from_disk()
+}
+
 impl Section {
     /// How many pages of `range` are resident, dirty, and so on. Reads nothing in and leaves the
     /// file's times alone.

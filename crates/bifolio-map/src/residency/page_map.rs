@@ -110,8 +110,13 @@ impl PageMap {
 /// Where a page is in the bits of its chunk.
 fn place(page: u64) -> (usize, u64) {
     let at = page % CHUNK;
-    // Below `CHUNK`, which fits any `usize`.
-    ((at / 64) as usize, 1 << (at % 64))
+    (index(at / 64), 1 << (at % 64))
+}
+
+/// The number of a word of a chunk as an index.
+#[expect(clippy::cast_possible_truncation, reason = "there are 64 words")]
+fn index(word: u64) -> usize {
+    word as usize
 }
 
 impl Chunk {
@@ -124,7 +129,7 @@ impl Chunk {
         let Self::Some(bits) = self else { return };
         let (from, to) = (at % CHUNK, stop - at + at % CHUNK);
         for word in from / 64..to.div_ceil(64) {
-            bits[word as usize] |= mask(word, from, to);
+            bits[index(word)] |= mask(word, from, to);
         }
         if bits.iter().all(|&word| word == u64::MAX) {
             *self = Self::All;
@@ -140,7 +145,7 @@ impl Chunk {
         match self {
             Self::All => to - from,
             Self::Some(bits) => (from / 64..to.div_ceil(64))
-                .map(|word| u64::from((bits[word as usize] & mask(word, from, to)).count_ones()))
+                .map(|word| u64::from((bits[index(word)] & mask(word, from, to)).count_ones()))
                 .sum(),
         }
     }
@@ -167,7 +172,7 @@ fn mask(word: u64, from: u64, to: u64) -> u64 {
 /// The first set bit at or after `from`.
 fn next(from: u64, word_at: impl Fn(usize) -> u64) -> Option<u64> {
     (from / 64..WORDS as u64).find_map(|word| {
-        let bits = word_at(word as usize) & mask(word, from, CHUNK);
+        let bits = word_at(index(word)) & mask(word, from, CHUNK);
         (bits != 0).then(|| word * 64 + u64::from(bits.trailing_zeros()))
     })
 }

@@ -15,6 +15,15 @@ use super::unix::{check, raw};
 use super::{Description, FileKind, Identity, Object, inherited_path};
 use crate::residency::Residency;
 
+/// The system tells which pages of a file are in memory.
+pub(crate) const TELLS_RESIDENCY: bool = true;
+
+/// Bytes that this process has had read from devices.
+pub(crate) fn bytes_from_disk() -> Option<u64> {
+    let counters = std::fs::read_to_string("/proc/self/io").ok()?;
+    counters.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.trim().parse().ok())
+}
+
 /// Its number on every architecture that we build for.
 const SYS_CACHESTAT: libc::c_long = 451;
 

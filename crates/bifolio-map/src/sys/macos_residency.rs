@@ -14,6 +14,21 @@ use super::unix::{check, raw};
 use crate::residency::{Mappers, Residency};
 use crate::section::{Access, Create};
 
+/// The system tells which pages of a file are in memory.
+pub(crate) const TELLS_RESIDENCY: bool = true;
+
+/// Bytes that this process has had read from devices.
+pub(crate) fn bytes_from_disk() -> Option<u64> {
+    let mut found = std::mem::MaybeUninit::<libc::rusage_info_v2>::zeroed();
+    let pid = i32::try_from(std::process::id()).ok()?;
+    // SAFETY: the structure is that of the version, and outlives the call.
+    let code = unsafe {
+        libc::proc_pid_rusage(pid, libc::RUSAGE_INFO_V2, found.as_mut_ptr().cast())
+    };
+    // SAFETY: zeros are a value of a structure of plain numbers.
+    (code == 0).then(|| unsafe { found.assume_init() }.ri_diskio_bytesread)
+}
+
 /// Opens a file to look at its pages.
 pub(crate) fn open_for_pages(path: &Path) -> io::Result<Object> {
     super::open(path, Access::Read, Create::Never, 0)

@@ -13,6 +13,8 @@ cfg_select! {
         mod linux_machine;
         mod linux_resident;
         mod linux_names;
+        mod linux_mappers;
+        mod linux_residency;
         mod lock_unix;
         mod names_unix;
         mod unix;
@@ -50,6 +52,7 @@ cfg_select! {
         mod no_engine;
         mod macos_names;
         mod names_unix;
+        mod macos_residency;
         mod unix;
         use macos_names as names_here;
         pub(crate) use lock_unix::*;

@@ -11,6 +11,14 @@ use super::{Description, FileKind, Object};
 use crate::residency::{Mappers, Residency};
 use crate::section::{Access, Create};
 
+/// The system tells a process about its own working set only.
+pub(crate) const TELLS_RESIDENCY: bool = false;
+
+/// The system counts what was read by calls, from devices or not.
+pub(crate) fn bytes_from_disk() -> Option<u64> {
+    None
+}
+
 /// Opens a file to look at its pages.
 pub(crate) fn open_for_pages(path: &Path) -> io::Result<Object> {
     Ok(super::object_of_file(super::open(path, Access::Read, Create::Never, 0)?))

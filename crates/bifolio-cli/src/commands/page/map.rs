@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use bifolio::map::page_size;
 use bifolio::map::residency::{CachedFile, Residency};
 
-use super::stat::{share, size};
+use super::paper::{share, size};
 use super::strip::{self, Glyphs, Mark, Pen, Shape};
-use super::{NOTES, bytes, not_told};
+use super::{NOTES, bytes, require_told};
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
@@ -71,15 +71,13 @@ const SCHEMA: Schema = Schema {
 /// [`Exit::NotFound`] without the file, [`Exit::Usage`] for a range outside it.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     let file = CachedFile::open(&args.path)?;
+    require_told()?;
     let range = match args.range {
         None => 0..file.len(),
         Some(range) => range.within(file.len()).map_err(|error| {
             CliError::new(Exit::Usage, error.to_string()).at(args.path.display().to_string())
         })?,
     };
-    if file.residency(range.clone())?.resident.is_none() {
-        return Err(not_told());
-    }
     if context.layout().format == Format::Human {
         Picture::plan(args, context).draw(&file, range, context)
     } else {

@@ -3,11 +3,23 @@
 //! `walk` finds the files, `strip` draws; each subcommand is a file. The numbers come from
 //! [`bifolio::map::residency`].
 
+mod budget;
+mod evict;
+mod lock;
 mod map;
+mod paper;
+mod reader;
+mod restore;
+mod save;
+mod saved;
 mod stat;
 mod strip;
+mod touch;
 mod walk;
+mod watch;
+mod who;
 
+use bifolio::map::residency;
 use clap::Subcommand;
 
 use crate::context::Context;
@@ -32,6 +44,13 @@ pub struct Args {
 enum Command {
     Stat(stat::Args),
     Map(map::Args),
+    Touch(touch::Args),
+    Evict(evict::Args),
+    Lock(lock::Args),
+    Save(save::Args),
+    Restore(restore::Args),
+    Watch(watch::Args),
+    Who(who::Args),
 }
 
 /// The examples of the help page.
@@ -52,8 +71,17 @@ pub const EXAMPLES: &[Example] = &[
 const NOTES: &[(&str, &str)] = &[("notes.txt", "one\ntwo\nthree\n")];
 
 /// The examples by subcommand.
-pub const SUBCOMMANDS: &[(&str, &[Example])] =
-    &[("page stat", stat::EXAMPLES), ("page map", map::EXAMPLES)];
+pub const SUBCOMMANDS: &[(&str, &[Example])] = &[
+    ("page stat", stat::EXAMPLES),
+    ("page map", map::EXAMPLES),
+    ("page touch", touch::EXAMPLES),
+    ("page evict", evict::EXAMPLES),
+    ("page lock", lock::EXAMPLES),
+    ("page save", save::EXAMPLES),
+    ("page restore", restore::EXAMPLES),
+    ("page watch", watch::EXAMPLES),
+    ("page who", who::EXAMPLES),
+];
 
 /// Runs it.
 ///
@@ -63,6 +91,13 @@ pub fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     match &args.command {
         Command::Stat(args) => stat::run(args, context),
         Command::Map(args) => map::run(args, context),
+        Command::Touch(args) => touch::run(args, context),
+        Command::Evict(args) => evict::run(args, context),
+        Command::Lock(args) => lock::run(args, context),
+        Command::Save(args) => save::run(args, context),
+        Command::Restore(args) => restore::run(args, context),
+        Command::Watch(args) => watch::run(args, context),
+        Command::Who(args) => who::run(args, context),
     }
 }
 
@@ -71,12 +106,23 @@ pub(crate) fn words(args: &Args) -> &'static str {
     match args.command {
         Command::Stat(_) => "page stat",
         Command::Map(_) => "page map",
+        Command::Touch(_) => "page touch",
+        Command::Evict(_) => "page evict",
+        Command::Lock(_) => "page lock",
+        Command::Save(_) => "page save",
+        Command::Restore(_) => "page restore",
+        Command::Watch(_) => "page watch",
+        Command::Who(_) => "page who",
     }
 }
 
-/// The system does not tell what the command is about.
-fn not_told() -> CliError {
-    CliError::new(Exit::Failure, "this system does not tell which pages of a file are in memory")
+/// An error where the system does not tell what the commands are about.
+fn require_told() -> Result<(), CliError> {
+    if residency::is_told() {
+        return Ok(());
+    }
+    let what = "this system does not tell which pages of a file are in memory";
+    Err(CliError::new(Exit::Failure, what).next("bifolio page touch, which works here too"))
 }
 
 /// Bytes in so many pages.

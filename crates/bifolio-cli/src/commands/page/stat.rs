@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use bifolio::map::residency::Residency;
 
-use super::strip::{self, Glyphs, Mark, Pen, Shape};
+use super::paper::Paper;
+use super::strip::{self, Mark};
 use super::walk::{Found, Root, Walk, WalkArgs, Worker};
-use super::{bytes, not_told};
+use super::{bytes, require_told};
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
 use crate::failure::CliError;
-use crate::output::{Field, Format, Schema, Value, printable};
-use crate::units::{format_bytes, group_digits};
+use crate::output::{Field, Format, Schema, Value};
 
 /// Tell how much of files is in memory, dirty, or evicted
 ///
@@ -66,7 +66,7 @@ const SCHEMA: Schema = Schema {
 
 /// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Subject {
+pub(super) enum Subject {
     File,
     Directory,
     Total,
@@ -96,12 +96,12 @@ impl Sums {
 
 /// One line.
 #[derive(Clone, Debug)]
-struct Line {
-    path: PathBuf,
-    subject: Subject,
-    sums: Sums,
-    notes: Vec<&'static str>,
-    marks: Vec<Mark>,
+pub(super) struct Line {
+    pub(super) path: PathBuf,
+    pub(super) subject: Subject,
+    pub(super) sums: Sums,
+    pub(super) notes: Vec<&'static str>,
+    pub(super) marks: Vec<Mark>,
 }
 
 /// What a thread has found.
@@ -168,27 +168,14 @@ fn notes(file: &bifolio::map::residency::CachedFile) -> Vec<&'static str> {
 /// # Errors
 /// [`Exit::NotFound`] if a path is not there, [`Exit::Failure`] if something may not be looked at.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
-    let layout = context.layout();
-    let columns = usize::from(layout.columns.unwrap_or(100));
-    let human = layout.format == Format::Human;
-    let width = if columns >= 100 { 32 } else { 16 };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let walk = Walk::begin(&args.walk, threads)?;
-    let counters = walk.run(|| Counter {
-        roots: &walk.roots,
-        sums: vec![Sums::none(); walk.roots.len()],
-        total: Sums::none(),
-        lines: Vec::new(),
-        every_file: args.files,
-        cells: if human { width } else { 0 },
-    })?;
-    let lines = together(&walk, counters);
-    if lines.iter().any(|line| line.sums.found.resident.is_none()) {
-        return Err(not_told());
-    }
+    require_told()?;
+    let human = context.layout().format == Format::Human;
+    let paper = Paper::of(context, args.ascii);
+    let every_file = if args.files { Files::Each } else { Files::Together };
+    let (walk, lines) = look(&args.walk, every_file, if human { paper.width } else { 0 })?;
     if human {
-        let paper = Paper { glyphs: Glyphs::choose(args.ascii), columns, width };
-        paper.write(&lines, context)?;
+        let text = paper.table(&lines);
+        context.out().write_all(text.as_bytes())?;
     } else {
         let mut rows = context.rows(SCHEMA)?;
         for line in &lines {
@@ -197,6 +184,33 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
         rows.finish()?;
     }
     walk.finish(context)
+}
+
+/// Whether files below a directory have lines of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    Each,
+    Together,
+}
+
+/// Looks at all that a command line names; strips have so many cells.
+pub(super) fn look(
+    args: &WalkArgs,
+    files: Files,
+    cells: u64,
+) -> Result<(Walk, Vec<Line>), CliError> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let walk = Walk::begin(args, threads)?;
+    let counters = walk.run(|| Counter {
+        roots: &walk.roots,
+        sums: vec![Sums::none(); walk.roots.len()],
+        total: Sums::none(),
+        lines: Vec::new(),
+        every_file: files == Files::Each,
+        cells,
+    })?;
+    let lines = together(&walk, counters);
+    Ok((walk, lines))
 }
 
 /// The lines in the order of the command line, files before the directory they are in, and the
@@ -231,7 +245,7 @@ fn summary(path: &Path, subject: Subject, sums: Sums) -> Line {
     Line { path: path.to_path_buf(), subject, sums, notes: Vec::new(), marks: Vec::new() }
 }
 
-fn values(line: &Line) -> Vec<Value> {
+pub(super) fn values(line: &Line) -> Vec<Value> {
     let found = &line.sums.found;
     let size =
         |pages: Option<u64>| pages.map_or(Value::Missing, |pages| Value::Bytes(bytes(pages)));
@@ -255,111 +269,4 @@ fn values(line: &Line) -> Vec<Value> {
         size(found.recently_evicted),
         Value::Words(line.notes.iter().map(|&note| note.to_owned()).collect()),
     ]
-}
-
-/// The picture for people.
-struct Paper {
-    glyphs: Glyphs,
-    columns: usize,
-    width: u64,
-}
-
-/// A column of numbers: its heading, and what it shows of a line.
-type Column = (&'static str, fn(&Line) -> String);
-
-/// The numbers of a table; those that are nothing in every line are left out.
-const ALWAYS: &[Column] = &[
-    ("resident", |line| size(line.sums.found.resident)),
-    ("", |line| share(&line.sums.found)),
-    ("of", |line| format_bytes(line.sums.length)),
-];
-const SOMETIMES: &[Column] = &[
-    ("dirty", |line| size(line.sums.found.dirty)),
-    ("writing", |line| size(line.sums.found.write_back)),
-    ("evicted", |line| size(line.sums.found.evicted)),
-    ("files", |line| match line.subject {
-        Subject::File => String::new(),
-        _ => group_digits(line.sums.files),
-    }),
-];
-
-/// A number of pages as a size; nothing is a dash.
-pub(super) fn size(pages: Option<u64>) -> String {
-    match pages {
-        Some(0) | None => "-".to_owned(),
-        Some(pages) => format_bytes(bytes(pages)),
-    }
-}
-
-pub(super) fn share(found: &Residency) -> String {
-    match Value::share(found.resident.unwrap_or(0), found.pages) {
-        Value::Missing => "-".to_owned(),
-        share => share.human(),
-    }
-}
-
-impl Paper {
-    fn write(&self, lines: &[Line], context: &mut Context) -> Result<(), CliError> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let paint = context.layout().paint;
-        let pen = Pen { glyphs: self.glyphs, paint, shape: Shape::Bars };
-        let columns: Vec<&Column> = ALWAYS
-            .iter()
-            .chain(SOMETIMES.iter().filter(|(_, show)| {
-                lines.iter().any(|line| !matches!(show(line).as_str(), "" | "-"))
-            }))
-            .collect();
-        let widths: Vec<usize> = columns
-            .iter()
-            .map(|(title, show)| {
-                lines.iter().map(|line| show(line).len()).max().unwrap_or(0).max(title.len())
-            })
-            .collect();
-        let left = usize::try_from(self.width).unwrap_or(0);
-        let used = left + widths.iter().map(|width| width + 2).sum::<usize>() + 2;
-        let room = self.columns.saturating_sub(used).max(16);
-        let mut heading = " ".repeat(left);
-        for ((title, _), width) in columns.iter().zip(&widths) {
-            heading.push_str(&format!("  {title:>width$}"));
-        }
-        writeln!(context.out(), "{}", paint.strong(format!("{heading}  path")))?;
-        let mut all_marks = Vec::new();
-        for line in lines {
-            let marks = match line.subject {
-                Subject::File => line.marks.clone(),
-                _ => strip::bar(&line.sums.found, self.width),
-            };
-            let mut text = pen.line(&marks, left);
-            all_marks.extend(marks);
-            for ((_, show), width) in columns.iter().zip(&widths) {
-                text.push_str(&format!("  {:>width$}", show(line)));
-            }
-            let path = printable(&line.path.display().to_string());
-            let path = shortened(&path, room, self.glyphs);
-            let path = match line.subject {
-                Subject::File => path,
-                _ => paint.strong(path).to_string(),
-            };
-            let notes = line.notes.join(", ");
-            let notes = if notes.is_empty() { notes } else { format!("  {}", paint.faint(notes)) };
-            writeln!(context.out(), "{text}  {path}{notes}")?;
-        }
-        let legend = pen.legend(all_marks);
-        writeln!(context.out(), "\n{legend}")?;
-        Ok(())
-    }
-}
-
-/// A path that fits: its end is what tells it from others.
-pub(super) fn shortened(path: &str, room: usize, glyphs: Glyphs) -> String {
-    let count = path.chars().count();
-    if count <= room {
-        return path.to_owned();
-    }
-    let mark = if glyphs == Glyphs::Unicode { "…" } else { "..." };
-    let keep = room.saturating_sub(mark.chars().count());
-    let end: String = path.chars().skip(count - keep).collect();
-    format!("{mark}{end}")
 }

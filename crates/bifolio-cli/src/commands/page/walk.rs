@@ -97,6 +97,11 @@ pub(super) trait Worker: Send {
     /// # Errors
     /// What keeps this file, and no other, from being done.
     fn visit(&mut self, found: Found) -> Result<(), bifolio::map::Error>;
+
+    /// Ends what the visits began; the paths and errors of those that failed.
+    fn finish(&mut self) -> Vec<(PathBuf, bifolio::map::Error)> {
+        Vec::new()
+    }
 }
 
 /// All that a command line names.
@@ -171,6 +176,7 @@ impl Walk {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 if at >= arguments.end || interrupt::is_requested() {
+                    self.finish_worker(&mut worker);
                     return worker;
                 }
                 if let (path, Root::File) = &self.roots[at] {
@@ -258,13 +264,24 @@ impl Walk {
         }
     }
 
+    fn finish_worker<W: Worker>(&self, worker: &mut W) {
+        for (path, error) in worker.finish() {
+            self.troubles.file(&path, &error);
+        }
+    }
+
+    /// Notes that a file could not be done after the walk.
+    pub(super) fn failed(&self, path: &Path, error: &bifolio::map::Error) {
+        self.troubles.file(path, error);
+    }
+
     /// Tells what was left out, on stderr; an error if anything failed.
     pub(super) fn finish(&self, context: &Context) -> Result<(), CliError> {
         self.troubles.tell(context)
     }
 }
 
-fn joined<T>(running: std::thread::ScopedJoinHandle<'_, T>) -> T {
+pub(super) fn joined<T>(running: std::thread::ScopedJoinHandle<'_, T>) -> T {
     running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
@@ -304,11 +321,14 @@ impl<W: Worker> ParallelVisitor for Visitor<'_, W> {
 
 impl<W: Worker> Drop for Visitor<'_, W> {
     fn drop(&mut self) {
+        if let Some(worker) = &mut self.worker {
+            self.walk.finish_worker(worker);
+        }
         lock(self.done).extend(self.worker.take());
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,0 +1,132 @@
+//! The table that people see: a strip, numbers, and the path.
+
+use bifolio::map::residency::Residency;
+
+use super::bytes;
+use super::stat::{Line, Subject};
+use super::strip::{self, Glyphs, Mark, Pen, Shape};
+use crate::color::Paint;
+use crate::context::Context;
+use crate::output::{Value, printable};
+use crate::units::{format_bytes, group_digits};
+
+/// The picture for people.
+pub(super) struct Paper {
+    pub(super) glyphs: Glyphs,
+    pub(super) paint: Paint,
+    columns: usize,
+    /// Letters of a strip.
+    pub(super) width: u64,
+}
+
+/// A column of numbers: its heading, and what it shows of a line.
+type Column = (&'static str, fn(&Line) -> String);
+
+/// The numbers of a table; those that are nothing in every line are left out.
+const ALWAYS: &[Column] = &[
+    ("resident", |line| size(line.sums.found.resident)),
+    ("", |line| share(&line.sums.found)),
+    ("of", |line| format_bytes(line.sums.length)),
+];
+const SOMETIMES: &[Column] = &[
+    ("dirty", |line| size(line.sums.found.dirty)),
+    ("writing", |line| size(line.sums.found.write_back)),
+    ("evicted", |line| size(line.sums.found.evicted)),
+    ("files", |line| match line.subject {
+        Subject::File => String::new(),
+        _ => group_digits(line.sums.files),
+    }),
+];
+
+/// A number of pages as a size; nothing is a dash.
+pub(super) fn size(pages: Option<u64>) -> String {
+    match pages {
+        Some(0) | None => "-".to_owned(),
+        Some(pages) => format_bytes(bytes(pages)),
+    }
+}
+
+pub(super) fn share(found: &Residency) -> String {
+    match Value::share(found.resident.unwrap_or(0), found.pages) {
+        Value::Missing => "-".to_owned(),
+        share => share.human(),
+    }
+}
+
+impl Paper {
+    pub(super) fn of(context: &Context, ascii: bool) -> Self {
+        let layout = context.layout();
+        let columns = usize::from(layout.columns.unwrap_or(100));
+        let width = if columns >= 100 { 32 } else { 16 };
+        Self { glyphs: Glyphs::choose(ascii), paint: layout.paint, columns, width }
+    }
+
+    /// The pen of its strips.
+    pub(super) fn pen(&self) -> Pen {
+        Pen { glyphs: self.glyphs, paint: self.paint, shape: Shape::Bars }
+    }
+
+    /// All of it: a heading, the lines, and what the letters mean.
+    pub(super) fn table(&self, lines: &[Line]) -> String {
+        if lines.is_empty() {
+            return String::new();
+        }
+        let (paint, pen) = (self.paint, self.pen());
+        let columns: Vec<&Column> = ALWAYS
+            .iter()
+            .chain(SOMETIMES.iter().filter(|(_, show)| {
+                lines.iter().any(|line| !matches!(show(line).as_str(), "" | "-"))
+            }))
+            .collect();
+        let widths: Vec<usize> = columns
+            .iter()
+            .map(|(title, show)| {
+                lines.iter().map(|line| show(line).len()).max().unwrap_or(0).max(title.len())
+            })
+            .collect();
+        let left = usize::try_from(self.width).unwrap_or(0);
+        let used = left + widths.iter().map(|width| width + 2).sum::<usize>() + 2;
+        let room = self.columns.saturating_sub(used).max(16);
+        let mut heading = " ".repeat(left);
+        for ((title, _), width) in columns.iter().zip(&widths) {
+            heading.push_str(&format!("  {title:>width$}"));
+        }
+        let mut out = format!("{}\n", paint.strong(format!("{heading}  path")));
+        let mut all_marks: Vec<Mark> = Vec::new();
+        for line in lines {
+            let marks = match line.subject {
+                Subject::File => line.marks.clone(),
+                _ => strip::bar(&line.sums.found, self.width),
+            };
+            let mut text = pen.line(&marks, left);
+            all_marks.extend(marks);
+            for ((_, show), width) in columns.iter().zip(&widths) {
+                text.push_str(&format!("  {:>width$}", show(line)));
+            }
+            let path = printable(&line.path.display().to_string());
+            let path = shortened(&path, room, self.glyphs);
+            let path = match line.subject {
+                Subject::File => path,
+                _ => paint.strong(path).to_string(),
+            };
+            let notes = line.notes.join(", ");
+            let notes = if notes.is_empty() { notes } else { format!("  {}", paint.faint(notes)) };
+            out.push_str(&format!("{text}  {path}{notes}\n"));
+        }
+        let legend = pen.legend(all_marks);
+        out.push_str(&format!("\n{legend}\n"));
+        out
+    }
+}
+
+/// A path that fits: its end is what tells it from others.
+pub(super) fn shortened(path: &str, room: usize, glyphs: Glyphs) -> String {
+    let count = path.chars().count();
+    if count <= room {
+        return path.to_owned();
+    }
+    let mark = if glyphs == Glyphs::Unicode { "…" } else { "..." };
+    let keep = room.saturating_sub(mark.chars().count());
+    let end: String = path.chars().skip(count - keep).collect();
+    format!("{mark}{end}")
+}
