@@ -9,7 +9,11 @@ use serde_json::Value as Json;
 
 use crate::support::{bifolio, code, directory, run, stderr, stdout};
 
+mod cache;
+mod holding;
+mod saving;
 mod stat;
+mod watching;
 
 /// A path as an argument.
 fn text(path: &Path) -> &str {
@@ -97,4 +101,28 @@ fn a_glob_that_is_none_is_a_usage_error() {
     assert_eq!(code(&output), 2, "{}", stderr(&output));
     let mut list = bifolio(&["page", "stat", "--files-from", "no-such-list"]);
     assert_eq!(code(&list.output().expect("it runs")), 3);
+}
+
+/// Writes files out and drops them from memory.
+fn chill(path: &Path) {
+    let sums = records(&["page", "evict", text(path)]);
+    assert_eq!(number(&sums[0], "resident_before"), number(&sums[0], "dropped"), "{sums:?}");
+}
+
+/// Bytes of a file or tree that are in memory.
+fn resident(path: &Path) -> u64 {
+    number(&records(&["page", "stat", text(path)])[0], "resident")
+}
+
+/// Bytes in whole pages.
+fn in_pages(size: u64) -> u64 {
+    size.div_ceil(4096) * 4096
+}
+
+/// A document of one record.
+#[track_caller]
+fn record(words: &[&str], exit: i32) -> Json {
+    let output = run(&[words, &["--json"]].concat());
+    assert_eq!(code(&output), exit, "{words:?}: {}", stderr(&output));
+    serde_json::from_str(&stdout(&output)).expect("JSON")
 }

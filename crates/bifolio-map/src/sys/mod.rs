@@ -35,8 +35,6 @@ cfg_select! {
                 pub(crate) use no_engine::*;
             }
         }
-        mod linux_mappers;
-        mod linux_residency;
         pub(crate) use linux_mappers::mappers;
         use linux_residency::name_in_maps;
         pub(crate) use linux_residency::*;
@@ -61,7 +59,6 @@ cfg_select! {
         pub(crate) use macos_resident::*;
         pub(crate) use no_engine::*;
         pub(crate) use names_unix::*;
-        mod macos_residency;
         pub(crate) use macos_residency::*;
         pub(crate) use unix::*;
     }

@@ -45,8 +45,8 @@ mod moving;
 mod names;
 #[cfg(target_os = "linux")]
 mod names_linux;
-mod prefetch;
 mod page_maps;
+mod prefetch;
 mod private;
 mod refusals;
 #[cfg(target_os = "linux")]
