@@ -10,8 +10,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::color::Color;
-use crate::commands::{completions, doctor, man, tour, version};
-use crate::commands::{completions, man, page, tour, version};
+use crate::commands::{completions, doctor, man, page, tour, version};
 use crate::context::Context;
 use crate::example::{self, Example};
 use crate::external;
