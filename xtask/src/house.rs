@@ -4,6 +4,7 @@
 //! few lines of a unit test, and each rule has one.
 
 mod decisions;
+mod evidence;
 mod fence;
 mod formats;
 mod ignored;
@@ -53,6 +54,7 @@ const RULES: &[Rule] = &[
     Rule { name: "files are short", find: length::find },
     Rule { name: "no leftovers and no machine paths", find: words::find },
     Rule { name: "relative links resolve", find: links::find },
+    Rule { name: "tests that are named as evidence exist", find: evidence::find },
     Rule { name: "ignored tests say why", find: ignored::find },
     Rule { name: "decisions have a title and a status", find: decisions::find },
     Rule { name: "manifests share what is shared", find: manifests::find },
