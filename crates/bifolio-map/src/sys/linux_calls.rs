@@ -18,7 +18,7 @@ pub(crate) fn kernel_facts() -> Kernel {
     Kernel {
         release: Fact::known(release, "uname"),
         container: container(),
-        call_filter: super::told("/proc/self/status", |status| {
+        call_filter: super::told("/proc/thread-self/status", |status| {
             Some(match text::value(status, "Seccomp")? {
                 b"0" => "off".to_owned(),
                 b"1" => "strict".to_owned(),

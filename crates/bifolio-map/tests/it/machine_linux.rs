@@ -12,6 +12,7 @@ use bifolio_testkit::this_test;
 
 use crate::support::cgroup::Cgroup;
 use crate::support::disk::on_tmpfs;
+use crate::support::fuse::{Fuse, Manners};
 use crate::support::process::{as_ordinary_user, succeeds};
 use crate::support::{pattern, refused};
 
@@ -269,4 +270,97 @@ fn a_map_of_a_lower_file_is_stale_once_the_file_was_copied_up() {
         let anew: View<Read> = Section::open(&path).unwrap().view().unwrap();
         assert_eq!(anew.get::<u8>(0).unwrap(), before ^ 0xff);
     });
+}
+
+#[test]
+fn a_file_system_that_a_program_serves_is_recognised_and_its_maps_are_tried() {
+    for manners in [Manners::Cached, Manners::Direct, Manners::Lying] {
+        let Some(fuse) = or_count(Fuse::new(manners)) else { continue };
+        let found = facts(&fuse.path());
+        assert_eq!(found.kind.value(), Some(&Kind::Fuse));
+        assert!(found.name.value().unwrap().starts_with("fuse"), "{:?}", found.name);
+        assert_eq!(found.mounted.value().unwrap(), "memory");
+        let maps = found.maps.value();
+        match (manners, maps) {
+            (Manners::Cached, Some(Maps::Agree)) => {}
+            (Manners::Direct, Some(Maps::Refused(why))) => {
+                assert!(why.contains("cannot be mapped"), "{why}");
+            }
+            (Manners::Lying, Some(Maps::Differ(what))) => {
+                assert!(what.contains("written by a call before"), "{what}");
+            }
+            other => panic!("{other:?}, {:?}", found.maps),
+        }
+        assert!(!allowed(&found).contains(&"fallocate"), "{:?}", found.abilities);
+        assert!(!allowed(&found).contains(&"O_TMPFILE"), "{:?}", found.abilities);
+    }
+}
+
+/// The command that makes a program run with another /dev/shm, which goes with the program.
+fn with_shared_memory(command: &str) -> [String; 6] {
+    let mount = format!("{command} && exec \"$@\"");
+    ["unshare".into(), "-m".into(), "sh".into(), "-c".into(), mount, "sh".into()]
+}
+
+#[test]
+fn a_small_place_for_shared_memory_and_none_at_all_are_told() {
+    match role().as_deref() {
+        Some("small") => {
+            let found = machine::shared_memory();
+            assert_eq!(found.size_bytes.value(), Some(&(64 << 20)));
+            assert_eq!(found.kind.value().unwrap(), "tmpfs");
+            assert_eq!(found.owner.value(), Some(&(0, 0o1777)));
+            return;
+        }
+        Some("none") => {
+            let found = machine::shared_memory();
+            assert!(found.directory.why_unknown().unwrap().contains("No such file"));
+            assert!(found.size_bytes.is_absent(), "{found:?}");
+            return;
+        }
+        _ => {}
+    }
+    if or_count(bifolio_testkit::privilege::need_root().map_err(skip::Obstacle::from)).is_none() {
+        return;
+    }
+    for (role, mount) in [
+        ("small", "mount -t tmpfs -o size=64m,mode=1777 tmpfs /dev/shm"),
+        // Beside the place, a program needs little of /dev.
+        ("none", "mount -t tmpfs tmpfs /dev && : > /dev/null"),
+    ] {
+        Rerun::of(this_test!(), role).under(with_shared_memory(mount)).finish().unwrap();
+    }
+}
+
+/// Emulators of other processors do not pass filters on.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_that_a_filter_refuses_are_denied_with_the_reason_and_others_are_not() {
+    if role().is_none() {
+        Rerun::of(this_test!(), "filtered").finish().unwrap();
+        return;
+    }
+    let before = machine::kernel();
+    let refused = [libc::SYS_io_uring_setup, 451, libc::SYS_userfaultfd];
+    let rules = refused.map(|call| (call, Vec::new()));
+    let filter = seccompiler::SeccompFilter::new(
+        rules.into(),
+        seccompiler::SeccompAction::Allow,
+        seccompiler::SeccompAction::Errno(libc::EPERM as u32),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+    let after = machine::kernel();
+    assert_eq!(after.call_filter.value().unwrap(), "filter");
+    for name in ["io_uring_setup", "cachestat", "userfaultfd"] {
+        let call = after.call(name).unwrap().answer.value().unwrap();
+        let denied =
+            matches!(call, machine::Permission::Denied(why) if why.contains("not permitted"));
+        assert!(denied, "{name}: {call:?}");
+    }
+    for name in ["futex", "memfd_create", "mincore", "process_vm_readv", "preadv2"] {
+        assert_eq!(after.call(name), before.call(name), "{name}");
+        assert!(after.call(name).unwrap().is_allowed(), "{name}");
+    }
 }

@@ -7,6 +7,8 @@ pub(crate) mod cgroup;
 pub(crate) mod disk;
 #[cfg(target_os = "linux")]
 pub(crate) mod fork;
+#[cfg(target_os = "linux")]
+pub(crate) mod fuse;
 #[cfg(unix)]
 pub(crate) mod process;
 #[cfg(target_os = "linux")]
