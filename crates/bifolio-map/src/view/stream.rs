@@ -8,6 +8,10 @@ use super::{Mode, View, Writable};
 /// A cursor over a view. Each has a position of its own; any number may be at work at once. It
 /// ends exactly at the view's logical end.
 ///
+/// `BufRead` shows a private copy of up to 16 KiB. What others write meanwhile into the bytes that
+/// were copied and not yet consumed is seen after the next `seek`, wherever that leads, as with
+/// [`std::io::BufReader`].
+///
 /// ```
 /// use std::io::BufRead;
 /// # use bifolio_map::{Read, ReadWrite, Section, View};
@@ -124,6 +128,7 @@ impl<M: Mode> Seek for Stream<M> {
         self.position = position.ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "seek to before the start of the view")
         })?;
+        self.buffer.clear();
         Ok(self.position)
     }
 

@@ -109,6 +109,23 @@ fn what_is_written_is_read_back_although_it_was_buffered_before() {
 }
 
 #[test]
+fn a_seek_shows_what_others_wrote_meanwhile() {
+    let view: View<ReadWrite> = Section::anonymous(100).unwrap().view().unwrap();
+    view.write_at(0, b"old and older").unwrap();
+    let seeks = [SeekFrom::Start(4), SeekFrom::Current(0), SeekFrom::End(4 - 100)];
+    for (number, seek) in seeks.into_iter().enumerate() {
+        let mut stream = view.stream();
+        assert_eq!(stream.fill_buf().unwrap().len(), 100);
+        stream.consume(4);
+        view.put(4, &(number as u8)).unwrap();
+        let mut byte = [9];
+        assert_eq!(stream.seek(seek).unwrap(), 4);
+        stream.read_exact(&mut byte).unwrap();
+        assert_eq!(byte, [number as u8], "{seek:?}");
+    }
+}
+
+#[test]
 fn a_stream_over_a_copy_on_write_view_leaves_the_file_alone() {
     let (_dir, path) = file_of(ARTICLE);
     let view: View<CopyOnWrite> = Section::open(&path).unwrap().view().unwrap();
