@@ -48,6 +48,17 @@ impl Changes {
         self.size.store(size, Ordering::Relaxed);
     }
 
+    /// The account of a view of which `size` bytes from this address on are left, and nothing
+    /// else: a page of which only a part is left is whole with that part.
+    pub(super) fn of_the_rest(&self, address: usize, size: usize) -> Self {
+        let rest = Self::new(size, address);
+        for kept in self.ranges(address - self.base, size) {
+            let (start, end) = (super::access::index(kept.start), super::access::index(kept.end));
+            rest.note(start, end - start);
+        }
+        rest
+    }
+
     /// The words of the bits that exist, with their numbers.
     fn words(&self) -> impl Iterator<Item = (usize, &AtomicU64)> {
         self.chunks.iter().enumerate().flat_map(|(number, chunk)| {

@@ -345,8 +345,15 @@ impl<M: Mode> View<M> {
         let range = self.resolve(range, DOING)?;
         let Self { span, offset, section, changes, mode } = self;
         let start = range.start as u64;
-        match span.release_outside(range) {
-            Ok(span) => Ok(Self { span, offset: offset + start, section, changes, mode }),
+        match span.release_outside(range.clone()) {
+            Ok(span) => {
+                // The span is at its new start, from where the old account does not count.
+                let rest = |changes: Arc<Changes>| {
+                    Arc::new(changes.of_the_rest(span.as_ptr().addr(), range.len()))
+                };
+                let changes = changes.map(rest);
+                Ok(Self { span, offset: offset + start, section, changes, mode })
+            }
             Err(span) => {
                 let view = Self { span, offset, section, changes, mode };
                 Err(if crate::sys::CAN_UNMAP_PARTS {

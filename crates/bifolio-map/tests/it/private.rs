@@ -87,6 +87,30 @@ fn writing_back_what_changed_makes_the_file_equal_to_the_view() {
     }
 }
 
+#[cfg(unix)] // Windows unmaps whole views only
+#[test]
+fn a_view_that_gave_parts_back_knows_what_it_changed_and_can_write_it_back() {
+    let section = Section::anonymous(6 * page()).unwrap();
+    let view: View<CopyOnWrite> = section.view().unwrap();
+    view.put(page(), &1u8).unwrap();
+    view.put(5 * page(), &1u8).unwrap();
+    // From both sides, and to the middle of a page at either end.
+    let view = view.shrink_to(page() + 7..3 * page() + 100).unwrap();
+    assert_eq!(view.changed(), [0..page() - 7], "the changes of what is left");
+    view.fill(.., 7).unwrap();
+    assert_eq!(view.changed(), [0..view.len()]);
+    view.write_back(&section, &view.changed(), Flush::Start).unwrap();
+    assert_eq!(view.changed(), [], "the last page is whole although the view ends in it");
+    let bytes = section.view::<Read>().unwrap().read_vec(..).unwrap();
+    let sevens = page_size() + 7..3 * page_size() + 100;
+    assert!(bytes.iter().enumerate().all(|(at, &b)| b == if sevens.contains(&at) { 7 } else { 0 }));
+    let part = view.sub(page()..).unwrap();
+    drop(view);
+    let part = part.shrink_to(3..page()).unwrap();
+    part.put(0, &9u8).unwrap();
+    assert_eq!(part.changed(), [0..page() - 10], "counted from the new start");
+}
+
 /// The pages of a file that hold `byte` at their start.
 fn pages_with(byte: u8, path: &std::path::Path) -> Vec<usize> {
     let bytes = std::fs::read(path).unwrap();
