@@ -14,6 +14,8 @@
 //! Fields are private to this file. It knows nothing about files' names, errors or modes.
 #![expect(unsafe_code, reason = "owns mappings and hands their addresses to the guarded routines")]
 
+mod locked;
+
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
 use std::mem::MaybeUninit;
@@ -26,6 +28,7 @@ use crate::fault::guard::{self, AtomicWord, Fault, Word};
 use crate::range::{Window, inside, merged, pages_inside, pages_touching};
 use crate::sys::{self, Object, Protection};
 use crate::view::Advice;
+use locked::Locked;
 
 /// Why an access did not happen, or not all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,7 @@ pub(crate) enum Stop {
 pub(crate) struct Memory {
     kind: Kind,
     writable: Writable,
+    locked: Locked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,12 @@ enum Kind {
 unsafe impl Send for Memory {}
 // SAFETY: a shared `Memory` only lends its addresses; the accesses are those of `Span`.
 unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn new(kind: Kind, writable: Writable) -> Arc<Self> {
+        Arc::new(Self { kind, writable, locked: Locked::default() })
+    }
+}
 
 impl Drop for Memory {
     fn drop(&mut self) {
@@ -112,8 +122,8 @@ pub(crate) enum Place {
 impl Span {
     /// A span of no bytes.
     pub(crate) fn empty() -> Self {
-        let memory = Memory { kind: Kind::Empty, writable: Writable::Yes };
-        Self { memory: Arc::new(memory), base: NonNull::dangling(), size: 0 }
+        let memory = Memory::new(Kind::Empty, Writable::Yes);
+        Self { memory, base: NonNull::dangling(), size: 0 }
     }
 
     /// Maps `size` bytes from `offset` of an object. The caller has compared with its length.
@@ -137,7 +147,7 @@ impl Span {
         };
         let base = sys::map(object, protection, window.map_offset, window.map_size, at)?;
         let kind = Kind::Mapped { base, size: window.map_size };
-        let memory = Arc::new(Memory { kind, writable: writable(protection) });
+        let memory = Memory::new(kind, writable(protection));
         // SAFETY: the window puts the lead inside the mapping.
         let base = unsafe { base.add(window.lead) };
         Ok(Self { memory, base, size })
@@ -154,8 +164,8 @@ impl Span {
     ) -> io::Result<Self> {
         let reservation = sys::reserve(object, protection, offset, capacity)?;
         let base = reservation.base;
-        let memory = Memory { kind: Kind::Reserved(reservation), writable: writable(protection) };
-        let span = Self { memory: Arc::new(memory), base, size: capacity };
+        let memory = Memory::new(Kind::Reserved(reservation), writable(protection));
+        let span = Self { memory, base, size: capacity };
         span.extend(object, protection, offset, size)?;
         Ok(span)
     }
@@ -184,8 +194,8 @@ impl Span {
         // SAFETY: the layout is not empty.
         let base = unsafe { alloc_zeroed(layout) };
         let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
-        let memory = Memory { kind: Kind::Heap { base, layout }, writable: Writable::Yes };
-        Ok(Self { memory: Arc::new(memory), base, size })
+        let memory = Memory::new(Kind::Heap { base, layout }, Writable::Yes);
+        Ok(Self { memory, base, size })
     }
 
     /// A part of this span, in the same memory.
@@ -517,7 +527,8 @@ impl Span {
         unsafe { sys::advise(start, size, advice) }
     }
 
-    /// Lets go of the whole pages inside `range` of a shared mapping.
+    /// Lets go of the whole pages inside `range` of a shared mapping: `ResourceBusy` if any of them
+    /// is locked in memory.
     pub(crate) fn drop_pages(&self, range: &Range<usize>) -> io::Result<()> {
         let base = self.base.addr().get();
         let pages = pages_inside(base + range.start..base + range.end, sys::page_size());
@@ -526,22 +537,33 @@ impl Span {
         }
         // SAFETY: the pages lie inside the span.
         let start = unsafe { self.base.add(pages.start - base) };
-        // SAFETY: they are ours; the view's mode says that the mapping is shared.
-        unsafe { sys::drop_pages(start, pages.len()) }
+        let dropped = self.memory.locked.unless_held(&pages, || {
+            // SAFETY: they are ours; the view's mode says that the mapping is shared.
+            unsafe { sys::drop_pages(start, pages.len()) }
+        });
+        dropped.unwrap_or_else(|| Err(io::ErrorKind::ResourceBusy.into()))
     }
 
-    /// Keeps the pages that touch `range` in memory.
+    /// Keeps the pages that touch `range` in memory, from when they are there.
     pub(crate) fn lock(&self, range: &Range<usize>) -> io::Result<()> {
         let Some((start, size)) = self.pages(range) else { return Ok(()) };
+        let first = start.addr().get();
         // SAFETY: the pages are ours.
-        unsafe { sys::lock_memory(start, size) }
+        let lock = || unsafe { sys::lock_memory(start, size) };
+        self.memory.locked.hold(first..first + size, lock)
     }
 
-    /// Lets the pages that touch `range` go again.
-    pub(crate) fn unlock(&self, range: &Range<usize>) -> io::Result<()> {
-        let Some((start, size)) = self.pages(range) else { return Ok(()) };
-        // SAFETY: the pages are ours.
-        unsafe { sys::unlock_memory(start, size) }
+    /// Undoes one [`lock`](Self::lock) of the same range.
+    pub(crate) fn unlock(&self, range: &Range<usize>) {
+        let Some((start, size)) = self.pages(range) else { return };
+        let first = start.addr().get();
+        self.memory.locked.release(&(first..first + size), |part| {
+            // SAFETY: a part of the pages.
+            let start = unsafe { start.add(part.start - first) };
+            // SAFETY: the pages are ours. It does not fail for mapped pages that were locked; if
+            // it did, ending the map unlocks too.
+            let _ = unsafe { sys::unlock_memory(start, part.len()) };
+        });
     }
 
     /// Asks the processor to bring up to `size` bytes from `start` on into its caches. It changes

@@ -14,7 +14,6 @@ use rustix::mm::MapFlags;
 use super::unix::{check, check_size_limit, raw};
 use super::{Object, Protection, Waited};
 use crate::Flush;
-use crate::view::Advice;
 
 /// Exactly there, or `EEXIST`. Kernels before 4.17 take the address as a hint; the caller compares.
 pub(crate) const FIXED_NOREPLACE: MapFlags = MapFlags::FIXED_NOREPLACE;
@@ -199,63 +198,6 @@ pub(crate) unsafe fn flush(
     }
 }
 
-/// The system's word for an advice, or `None` where there is none.
-fn advice_code(advice: Advice) -> Option<i32> {
-    Some(match advice {
-        Advice::Normal => libc::MADV_NORMAL,
-        Advice::Sequential => libc::MADV_SEQUENTIAL,
-        Advice::Random => libc::MADV_RANDOM,
-        Advice::WillNeed => libc::MADV_WILLNEED,
-        Advice::Cold => libc::MADV_COLD,
-        Advice::PageOut => libc::MADV_PAGEOUT,
-        Advice::PopulateRead => libc::MADV_POPULATE_READ,
-        Advice::PopulateWrite => libc::MADV_POPULATE_WRITE,
-        Advice::HugePages => libc::MADV_HUGEPAGE,
-        Advice::NoHugePages => libc::MADV_NOHUGEPAGE,
-        Advice::ExcludeFromCoreDump => libc::MADV_DONTDUMP,
-    })
-}
-
-/// Gives advice on pages.
-///
-/// # Safety
-/// `base..base + size` must be mapped by the caller. No advice here discards private bytes.
-pub(crate) unsafe fn advise(base: NonNull<u8>, size: usize, advice: Advice) -> io::Result<()> {
-    let Some(code) = advice_code(advice) else {
-        return Err(io::ErrorKind::Unsupported.into());
-    };
-    // SAFETY: the caller's promise; none of the codes above changes bytes.
-    let outcome = check(unsafe { libc::madvise(base.as_ptr().cast(), size, code) });
-    match outcome {
-        // Kernels that do not know an advice, or mappings that cannot have it, say EINVAL.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        result => result,
-    }
-}
-
-/// Drops pages that are mapped from a file and clean from this process; the cache may keep them.
-///
-/// # Safety
-/// `base..base + size` must be a shared mapping of the caller.
-pub(crate) unsafe fn drop_pages(base: NonNull<u8>, size: usize) -> io::Result<()> {
-    // SAFETY: on a shared mapping this only unmaps pages that the next access maps again.
-    check(unsafe { libc::madvise(base.as_ptr().cast(), size, libc::MADV_DONTNEED) })
-}
-
-/// Whether the page at `base` is in memory; `None` if the system does not say.
-///
-/// # Safety
-/// `base` must be the start of a mapped page of the caller.
-pub(crate) unsafe fn is_resident(base: NonNull<u8>) -> Option<bool> {
-    let mut answer = 0u8;
-    // SAFETY: one page, one byte of answer.
-    let code =
-        unsafe { libc::mincore(base.as_ptr().cast(), super::page_size(), &raw mut answer) };
-    (code == 0).then_some(answer & 1 == 1)
-}
-
 /// Fresh pages of a file are written several times faster by `pwrite` than by stores.
 pub(crate) const WRITES_FRESH_PAGES_BY_CALL: bool = true;
 
@@ -426,28 +368,6 @@ pub(crate) fn has_verity(file: &File) -> io::Result<bool> {
         rustix::fs::StatxFlags::BASIC_STATS,
     )?;
     Ok(found.stx_attributes.contains(rustix::fs::StatxAttributes::VERITY))
-}
-
-/// The name of the call behind an advice.
-pub(crate) fn advice_name(advice: Advice) -> Option<&'static str> {
-    Some(match advice {
-        Advice::Normal => "madvise(MADV_NORMAL)",
-        Advice::Sequential => "madvise(MADV_SEQUENTIAL)",
-        Advice::Random => "madvise(MADV_RANDOM)",
-        Advice::WillNeed => "madvise(MADV_WILLNEED)",
-        Advice::Cold => "madvise(MADV_COLD)",
-        Advice::PageOut => "madvise(MADV_PAGEOUT)",
-        Advice::PopulateRead => "madvise(MADV_POPULATE_READ)",
-        Advice::PopulateWrite => "madvise(MADV_POPULATE_WRITE)",
-        Advice::HugePages => "madvise(MADV_HUGEPAGE)",
-        Advice::NoHugePages => "madvise(MADV_NOHUGEPAGE)",
-        Advice::ExcludeFromCoreDump => "madvise(MADV_DONTDUMP)",
-    })
-}
-
-/// Whether a populating advice met a page that the system could not supply.
-pub(crate) fn is_fault_code(code: Option<i32>) -> bool {
-    matches!(code, Some(libc::EFAULT | libc::EHWPOISON))
 }
 
 /// Unmapped pages of a file may be read faster by calls than through faults.

@@ -250,6 +250,18 @@ pub(crate) fn is_fault_code(_code: Option<i32>) -> bool {
     false
 }
 
+/// Keeps pages in memory. `base` must be a page's start.
+///
+/// # Safety
+/// `base..base + size` must be mapped by the caller.
+pub(crate) unsafe fn lock_memory(base: NonNull<u8>, size: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise; locking changes no bytes.
+    Ok(unsafe { rustix::mm::mlock(base.as_ptr().cast(), size) }?)
+}
+
+/// Wiring a private page may copy it.
+pub(crate) const LOCKING_MAY_COPY: bool = true;
+
 /// Lets pages of a shared mapping go: they are the first to be taken when memory is short.
 ///
 /// # Safety

@@ -10,6 +10,7 @@ cfg_select! {
         mod linux;
         mod linux_calls;
         mod linux_filesystem;
+        mod linux_advice;
         mod linux_machine;
         mod linux_resident;
         mod linux_names;
@@ -22,6 +23,7 @@ cfg_select! {
         pub(crate) use linux::*;
         pub(crate) use linux_calls::*;
         pub(crate) use linux_filesystem::*;
+        pub(crate) use linux_advice::*;
         pub(crate) use linux_machine::*;
         pub(crate) use linux_resident::*;
         cfg_select! {

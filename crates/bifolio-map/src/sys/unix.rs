@@ -345,15 +345,6 @@ pub(crate) unsafe fn protect_read_only(base: NonNull<u8>, size: usize) -> io::Re
 /// Unix unmaps parts of a mapping.
 pub(crate) const CAN_UNMAP_PARTS: bool = true;
 
-/// Keeps pages in memory. `base` must be a page's start.
-///
-/// # Safety
-/// `base..base + size` must be mapped by the caller.
-pub(crate) unsafe fn lock_memory(base: NonNull<u8>, size: usize) -> io::Result<()> {
-    // SAFETY: the caller's promise; locking changes no bytes.
-    Ok(unsafe { rustix::mm::mlock(base.as_ptr().cast(), size) }?)
-}
-
 /// Lets pages go again.
 ///
 /// # Safety

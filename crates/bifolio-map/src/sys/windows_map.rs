@@ -250,6 +250,9 @@ pub(crate) unsafe fn lock_memory(base: NonNull<u8>, size: usize) -> io::Result<(
     check(unsafe { memory::VirtualLock(base.as_ptr().cast(), size) })
 }
 
+/// Locking leaves alone what is in the pages.
+pub(crate) const LOCKING_MAY_COPY: bool = false;
+
 /// Lets pages go again.
 ///
 /// # Safety
@@ -260,7 +263,7 @@ pub(crate) unsafe fn unlock_memory(base: NonNull<u8>, size: usize) -> io::Result
 }
 
 /// Takes pages out of the working set, by the documented side effect of unlocking pages that are
-/// not locked. (It also unlocks those that are: a range that is locked should not be dropped.)
+/// not locked. (It also unlocks those that are: the caller knows of none.)
 ///
 /// # Safety
 /// `base..base + size` must be a shared mapping of the caller.

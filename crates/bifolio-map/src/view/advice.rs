@@ -2,12 +2,14 @@
 
 use std::ops::{Range, RangeBounds};
 
+use super::explain::Doing;
 use super::{Mode, ReadWrite, Shared, View};
 use crate::error::{Error, ErrorKind, Result};
-use crate::{Flush, sys};
+use crate::memory::Stop;
+use crate::{Flush, page_size, sys};
 
 /// What a program knows about how it will use a range. All of it is about speed and memory, none
-/// of it about content.
+/// of it about content, with one exception: see [`PopulateWrite`](Self::PopulateWrite).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
@@ -27,7 +29,9 @@ pub enum Advice {
     /// Map it now, readable: later reads meet no fault. Returns when it is done.
     PopulateRead,
     /// Map it now, writable: later writes meet no fault. Returns when it is done; on a file with
-    /// holes this takes the space.
+    /// holes this takes the space. Pages of a [`CopyOnWrite`](super::CopyOnWrite) view become
+    /// private copies by it: they no longer follow the section, and
+    /// [`private`](View::private) lists them.
     PopulateWrite,
     /// Use huge pages if possible.
     HugePages,
@@ -84,7 +88,12 @@ impl<M: Mode> View<M> {
         if advice.support() == Support::NotSupported {
             return Err(self.no_advice(advice));
         }
-        self.span.advise(&range, advice).map_err(|error| match error.kind() {
+        let advised = self.span.advise(&range, advice);
+        if advice == Advice::PopulateWrite {
+            // Also if it failed: some pages may have been copied before.
+            self.note_private(&range);
+        }
+        advised.map_err(|error| match error.kind() {
             std::io::ErrorKind::Unsupported => self.no_advice(advice),
             _ if sys::is_fault_code(error.raw_os_error()) => {
                 let error = Error::os(DOING, error).of_kind(ErrorKind::StorageFault);
@@ -108,30 +117,63 @@ impl<M: Mode> View<M> {
         self.advise(range, Advice::WillNeed)
     }
 
-    /// Keeps `range` in memory until the lock is dropped: no access to it waits for a device.
-    /// Locks of one process on one page do not nest in the system; dropping one lets go of the
-    /// pages at its edges that another one still holds.
+    /// Keeps `range` in memory until the lock is dropped: no load from it waits for a device. It is
+    /// read in first. Pages that several locks share stay until the last of them is dropped.
     ///
     /// # Errors
-    /// `LimitReached` with the limit's name and value; `OutOfMemory`; the fault of a page.
+    /// `LimitReached` with the limit's name and value; `OutOfMemory`; the fault of a page, and then
+    /// nothing is locked.
     #[doc(alias = "mlock")]
     pub fn lock_in_memory(&self, range: impl RangeBounds<u64>) -> Result<MemoryLock<M>> {
-        const DOING: &str = "lock in memory";
-        let range = self.resolve(range, DOING)?;
-        self.span.lock(&range).map_err(|error| {
-            let error =
-                self.fail(Error::os(DOING, error)).at_offset(self.offset + range.start as u64);
-            match error.kind() {
-                ErrorKind::OutOfMemory
-                | ErrorKind::PermissionDenied
-                | ErrorKind::Busy
-                | ErrorKind::LimitReached => error
-                    .of_kind(ErrorKind::LimitReached)
-                    .because(format!("{} bytes asked for; {}", range.len(), sys::lock_limit())),
-                _ => error,
+        let range = self.resolve(range, Doing::Lock.verb())?;
+        self.span.lock(&range).map_err(|error| self.explain_lock(error, &range))?;
+        let lock = MemoryLock { view: self.clone(), range };
+        if sys::LOCKING_MAY_COPY {
+            self.note_private(&lock.range);
+        }
+        self.touch(&lock.range)?;
+        Ok(lock)
+    }
+
+    /// Loads a byte of each page in `range`, so that all of them are there.
+    fn touch(&self, range: &Range<usize>) -> Result<()> {
+        let (base, page) = (self.span.as_ptr().addr(), page_size());
+        let mut at = range.start;
+        while at < range.end {
+            if let Err(stop) = self.span.load::<u8>(at as u64) {
+                let stop = match stop {
+                    Stop::Fault(_) => Stop::Fault(at - range.start),
+                    stop => stop,
+                };
+                return Err(self.explain(stop, Doing::Lock, range.start as u64, range.len()));
             }
-        })?;
-        Ok(MemoryLock { view: self.clone(), range })
+            at = (base + at + 1).next_multiple_of(page) - base;
+        }
+        Ok(())
+    }
+
+    fn explain_lock(&self, error: std::io::Error, range: &Range<usize>) -> Error {
+        // Where locking reads the pages in, one code stands for a limit and for a page that is not
+        // there; a file that ends before the range does is the likelier reason.
+        let live = self.section.as_ref().and_then(|section| section.len().ok());
+        if live.is_some_and(|live| live < self.offset + range.end as u64)
+            && let Err(fault) = self.touch(range)
+        {
+            return fault;
+        }
+        let doing = Doing::Lock.verb();
+        let error = self.fail(Error::os(doing, error)).at_offset(self.offset + range.start as u64);
+        match error.kind() {
+            ErrorKind::OutOfMemory
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Busy
+            | ErrorKind::LimitReached => error.of_kind(ErrorKind::LimitReached).because(format!(
+                "{} bytes asked for; {}",
+                range.len(),
+                sys::lock_limit()
+            )),
+            _ => error,
+        }
     }
 }
 
@@ -141,11 +183,19 @@ impl<M: Shared> View<M> {
     /// program that streams through a large file.
     ///
     /// # Errors
-    /// `OutOfBounds`, or what the system says.
+    /// `OutOfBounds`; `Busy` if any of the pages is [locked in memory](Self::lock_in_memory); or
+    /// what the system says.
     pub fn drop_behind(&self, range: impl RangeBounds<u64>) -> Result<()> {
         const DOING: &str = "drop pages of";
         let range = self.resolve(range, DOING)?;
-        self.span.drop_pages(&range).map_err(|error| self.fail(Error::os(DOING, error)))
+        self.span.drop_pages(&range).map_err(|error| {
+            let error =
+                self.fail(Error::os(DOING, error)).at_offset(self.offset + range.start as u64);
+            match error.kind() {
+                ErrorKind::Busy => error.because("pages of it are locked in memory"),
+                _ => error,
+            }
+        })
     }
 }
 
@@ -184,7 +234,6 @@ pub struct MemoryLock<M: Mode> {
 
 impl<M: Mode> Drop for MemoryLock<M> {
     fn drop(&mut self) {
-        // Unlocking our own mapped range does not fail; if it did, ending the view unlocks too.
-        let _ = self.view.span.unlock(&self.range);
+        self.view.span.unlock(&self.range);
     }
 }

@@ -1,4 +1,5 @@
-//! What a copy-on-write view has changed: one bit a page, set after each write.
+//! What a copy-on-write view has changed, and where it no longer follows its section: a bit a page
+//! for each, set after each write.
 //!
 //! The order is what makes a page that is written while it is written back count as changed: the
 //! writer stores and then sets the bit, the one who writes back clears the bit and then reads. Both
@@ -14,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::section::{Access, Section};
 use crate::{Flush, page_size, sys};
 
-/// Pages that may differ from the section's.
+/// Which pages of a view were written, and which are private copies.
 #[derive(Debug)]
 pub(super) struct Changes {
     /// Bytes between the start of its page and the start of the view.
@@ -24,23 +25,70 @@ pub(super) struct Changes {
     /// Bytes in the view that was made first, of which others are parts; a growing one's change.
     size: AtomicUsize,
     page_bits: u32,
-    /// Made when a page in them is first changed: a view that may grow to terabytes costs nothing
-    /// for those that it does not have.
-    chunks: Box<[OnceLock<Box<Chunk>>]>,
+    /// Pages written and not written back since.
+    written: Bits,
+    /// Pages that no longer follow the section: once private, a page stays so.
+    private: Bits,
 }
+
+/// One bit a page. Made when a page in a chunk is first noted: a view that may grow to terabytes
+/// costs nothing for those that it does not have.
+#[derive(Debug)]
+struct Bits(Box<[OnceLock<Box<Chunk>>]>);
 
 /// The bits of 2^18 pages: a gigabyte where a page has 4 KiB.
 type Chunk = [AtomicU64; CHUNK_WORDS];
 const CHUNK_WORDS: usize = 4096;
+
+impl Bits {
+    fn new(pages: usize) -> Self {
+        Self((0..pages.div_ceil(64 * CHUNK_WORDS)).map(|_| OnceLock::new()).collect())
+    }
+
+    fn set(&self, page: usize) {
+        let number = page / 64;
+        let Some(chunk) = self.0.get(number / CHUNK_WORDS) else { return };
+        let chunk = chunk.get_or_init(|| Box::new([const { AtomicU64::new(0) }; CHUNK_WORDS]));
+        chunk[number % CHUNK_WORDS].fetch_or(1 << (page % 64), Ordering::SeqCst);
+    }
+
+    fn clear(&self, page: usize) {
+        let number = page / 64;
+        if let Some(chunk) = self.0.get(number / CHUNK_WORDS).and_then(OnceLock::get) {
+            chunk[number % CHUNK_WORDS].fetch_and(!(1 << (page % 64)), Ordering::SeqCst);
+        }
+    }
+
+    fn has(&self, page: usize) -> bool {
+        let number = page / 64;
+        let chunk = self.0.get(number / CHUNK_WORDS).and_then(OnceLock::get);
+        chunk.is_some_and(|chunk| {
+            chunk[number % CHUNK_WORDS].load(Ordering::Relaxed) & (1 << (page % 64)) != 0
+        })
+    }
+
+    /// The words of the bits that exist, with their numbers.
+    fn words(&self) -> impl Iterator<Item = (usize, &AtomicU64)> {
+        self.0.iter().enumerate().flat_map(|(number, chunk)| {
+            let words = chunk.get().map_or(&[][..], |chunk| &chunk[..]);
+            words.iter().enumerate().map(move |(index, word)| (number * CHUNK_WORDS + index, word))
+        })
+    }
+}
 
 impl Changes {
     pub(super) fn new(size: usize, base: usize) -> Self {
         let page = page_size();
         let lead = base % page;
         let pages = (lead + size).div_ceil(page);
-        let chunks = (0..pages.div_ceil(64 * CHUNK_WORDS)).map(|_| OnceLock::new()).collect();
-        let size = AtomicUsize::new(size);
-        Self { lead, base, size, page_bits: page.trailing_zeros(), chunks }
+        Self {
+            lead,
+            base,
+            size: AtomicUsize::new(size),
+            page_bits: page.trailing_zeros(),
+            written: Bits::new(pages),
+            private: Bits::new(pages),
+        }
     }
 
     /// The view is so long now.
@@ -52,42 +100,48 @@ impl Changes {
     /// else: a page of which only a part is left is whole with that part.
     pub(super) fn of_the_rest(&self, address: usize, size: usize) -> Self {
         let rest = Self::new(size, address);
-        for kept in self.ranges(address - self.base, size) {
-            let (start, end) = (super::access::index(kept.start), super::access::index(kept.end));
-            rest.note(start, end - start);
+        for (from, to) in [(&self.written, &rest.written), (&self.private, &rest.private)] {
+            for kept in self.ranges(from, address - self.base, size) {
+                for page in rest.pages(super::access::index(kept.start), index_of(&kept)) {
+                    to.set(page);
+                }
+            }
         }
         rest
     }
 
-    /// The words of the bits that exist, with their numbers.
-    fn words(&self) -> impl Iterator<Item = (usize, &AtomicU64)> {
-        self.chunks.iter().enumerate().flat_map(|(number, chunk)| {
-            let words = chunk.get().map_or(&[][..], |chunk| &chunk[..]);
-            words.iter().enumerate().map(move |(index, word)| (number * CHUNK_WORDS + index, word))
-        })
+    /// The pages that `size` bytes at `start` touch, counted from the base.
+    fn pages(&self, start: usize, size: usize) -> Range<usize> {
+        if size == 0 {
+            return 0..0;
+        }
+        let last = (self.lead + start + size - 1) >> self.page_bits;
+        (self.lead + start) >> self.page_bits..last + 1
     }
 
     /// Notes a write of `size` bytes at `start`, counted from the base.
     #[inline]
     fn note(&self, start: usize, size: usize) {
-        if size == 0 {
-            return;
+        for page in self.pages(start, size) {
+            self.written.set(page);
+            if !self.private.has(page) {
+                self.private.set(page);
+            }
         }
-        let first = (self.lead + start) >> self.page_bits;
-        let last = (self.lead + start + size - 1) >> self.page_bits;
-        for page in first..=last {
-            let number = page / 64;
-            let Some(chunk) = self.chunks.get(number / CHUNK_WORDS) else { return };
-            let chunk = chunk.get_or_init(|| Box::new([const { AtomicU64::new(0) }; CHUNK_WORDS]));
-            chunk[number % CHUNK_WORDS].fetch_or(1 << (page % 64), Ordering::SeqCst);
+    }
+
+    /// Notes that pages may have become private copies without a write.
+    fn note_private(&self, start: usize, size: usize) {
+        for page in self.pages(start, size) {
+            self.private.set(page);
         }
     }
 
     /// The noted pages inside `size` bytes from `start` on, as ranges from there, merged.
-    fn ranges(&self, start: usize, size: usize) -> Vec<Range<u64>> {
+    fn ranges(&self, bits: &Bits, start: usize, size: usize) -> Vec<Range<u64>> {
         let page = 1usize << self.page_bits;
         let mut found: Vec<Range<u64>> = Vec::new();
-        for (index, word) in self.words() {
+        for (index, word) in bits.words() {
             let mut bits = word.load(Ordering::SeqCst);
             while bits != 0 {
                 let number = index * 64 + bits.trailing_zeros() as usize;
@@ -108,20 +162,23 @@ impl Changes {
         found
     }
 
+    /// Forgets the writes to pages that lie in `range` whole.
     fn clear(&self, range: Range<usize>) {
         let page = 1usize << self.page_bits;
         for number in (self.lead + range.start) / page..(self.lead + range.end).div_ceil(page) {
             let whole_start = (number * page).saturating_sub(self.lead);
             let whole_end = (number + 1) * page - self.lead;
             let end = self.size.load(Ordering::Relaxed);
-            let covered = range.start <= whole_start && whole_end.min(end) <= range.end;
-            let (word, bit) = (number / 64, 1 << (number % 64));
-            let chunk = self.chunks.get(word / CHUNK_WORDS).and_then(OnceLock::get);
-            if covered && let Some(chunk) = chunk {
-                chunk[word % CHUNK_WORDS].fetch_and(!bit, Ordering::SeqCst);
+            if range.start <= whole_start && whole_end.min(end) <= range.end {
+                self.written.clear(number);
             }
         }
     }
+}
+
+/// The size of a range inside a view.
+fn index_of(range: &Range<u64>) -> usize {
+    super::access::index(range.end - range.start)
 }
 
 impl<M: Mode> View<M> {
@@ -137,10 +194,24 @@ impl<M: Mode> View<M> {
     }
 }
 
+impl<M: Mode> View<M> {
+    /// Notes that pages may have become private copies, if this view keeps account.
+    pub(super) fn note_private(&self, range: &Range<usize>) {
+        if let Some(changes) = &self.changes {
+            let start = self.span.as_ptr().addr() - changes.base;
+            changes.note_private(start + range.start, range.len());
+        }
+    }
+}
+
 impl View<CopyOnWrite> {
-    /// The ranges of this view that differ from the section, or may: the pages written through
-    /// any view on this memory, in order, merged, and clipped to this view. (Writes through a raw
-    /// pointer or a slice from the `unsafe` door are not noticed.)
+    /// What this view has written and not written back since: the pages written through any view
+    /// on this memory, in order, merged, and clipped to this view. (Writes through a raw pointer or
+    /// a slice from the `unsafe` door are not noticed.)
+    ///
+    /// It is what [`write_back`](Self::write_back) owes, not where view and section differ: others
+    /// may change the section under a [`private`](Self::private) page at any time, also after it
+    /// was written back.
     ///
     /// ```
     /// # use bifolio_map::{CopyOnWrite, Flush, Section, View};
@@ -158,7 +229,34 @@ impl View<CopyOnWrite> {
     #[must_use]
     pub fn changed(&self) -> Vec<Range<u64>> {
         let Some(changes) = &self.changes else { return Vec::new() };
-        changes.ranges(self.span.as_ptr().addr() - changes.base, self.span.size())
+        let start = self.span.as_ptr().addr() - changes.base;
+        changes.ranges(&changes.written, start, self.span.size())
+    }
+
+    /// The ranges of this view that no longer follow the section, in whole pages, as
+    /// [`changed`](Self::changed) gives them: what was ever written through the view, also if it was
+    /// written back since, and what was
+    /// [populated for writing](super::Advice::PopulateWrite). Everywhere else the view shows what
+    /// the section has. (On macOS pages that were [locked](View::lock_in_memory) may be copies too,
+    /// and are listed.)
+    ///
+    /// ```
+    /// # use bifolio_map::{CopyOnWrite, Flush, ReadWrite, Section, View};
+    /// # let page = bifolio_map::page_size() as u64;
+    /// let section = Section::temporary(2 * page)?;
+    /// let view: View<CopyOnWrite> = section.view()?;
+    /// view.put(5, &7u8)?;
+    /// view.write_back(&section, &view.changed(), Flush::Start)?;
+    /// section.view::<ReadWrite>()?.fill(.., 9)?;
+    /// assert_eq!((view.changed(), view.private()), (vec![], vec![0..page]));
+    /// assert_eq!((view.get::<u8>(5)?, view.get::<u8>(page)?), (7, 9));
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    #[must_use]
+    pub fn private(&self) -> Vec<Range<u64>> {
+        let Some(changes) = &self.changes else { return Vec::new() };
+        let start = self.span.as_ptr().addr() - changes.base;
+        changes.ranges(&changes.private, start, self.span.size())
     }
 
     /// Writes ranges of this view to the same place of `section`, in the order given, with a sync
@@ -245,10 +343,10 @@ mod tests {
         changes.note(5 * page, 2 * page);
         let page = page as u64;
         let expected = [0..2 * page - 100, 5 * page - 100..8 * page - 100];
-        assert_eq!(changes.ranges(0, 10 * page_size()), expected);
-        assert_eq!(changes.ranges(50, 20), vec![0..20]);
+        assert_eq!(changes.ranges(&changes.written, 0, 10 * page_size()), expected);
+        assert_eq!(changes.ranges(&changes.written, 50, 20), vec![0..20]);
         changes.clear(0..page_size() - 100);
-        assert_eq!(changes.ranges(0, page_size()), vec![page - 100..page]);
+        assert_eq!(changes.ranges(&changes.written, 0, page_size()), vec![page - 100..page]);
     }
 
     #[test]
@@ -256,8 +354,8 @@ mod tests {
         let changes = Changes::new(4 * page_size(), 0);
         changes.note(0, 10);
         changes.clear(0..10);
-        assert_eq!(changes.ranges(0, page_size()).len(), 1);
+        assert_eq!(changes.ranges(&changes.written, 0, page_size()).len(), 1);
         changes.clear(0..page_size());
-        assert!(changes.ranges(0, page_size()).is_empty());
+        assert!(changes.ranges(&changes.written, 0, page_size()).is_empty());
     }
 }

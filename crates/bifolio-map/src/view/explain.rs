@@ -11,13 +11,16 @@ use crate::sys;
 pub(crate) enum Doing {
     Load,
     Store,
+    /// Loading a page to lock it in memory.
+    Lock,
 }
 
 impl Doing {
-    fn verb(self) -> &'static str {
+    pub(super) fn verb(self) -> &'static str {
         match self {
             Self::Load => "read",
             Self::Store => "write",
+            Self::Lock => "lock in memory",
         }
     }
 }
@@ -102,7 +105,7 @@ impl<M: Mode> View<M> {
                 format!("{progress}; the system had no space for this page"),
             ),
             (None, Doing::Store) => fail(ErrorKind::StorageFault, progress),
-            (None, Doing::Load) => fail(
+            (None, Doing::Load | Doing::Lock) => fail(
                 ErrorKind::StorageFault,
                 format!("{progress}; the system could not supply this page"),
             ),

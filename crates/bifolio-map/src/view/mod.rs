@@ -77,7 +77,7 @@ pub enum Read {}
 pub enum ReadWrite {}
 
 /// The mode of views whose writes stay private: the section keeps its bytes. From its first write
-/// on a page no longer follows the section; until then it does.
+/// on a page no longer follows the section; until then it does. [`View::private`] tells which.
 #[derive(Debug)]
 pub enum CopyOnWrite {}
 

@@ -7,7 +7,7 @@ use bifolio_map::{CopyOnWrite, ErrorKind, Read, ReadWrite, Section, View, page_s
 use bifolio_testkit::this_test;
 
 use crate::support::process::{alone, as_ordinary_user};
-use crate::support::{file_of, page, pattern, refused, says};
+use crate::support::{file_of, page, pattern, refused, says, truncate};
 
 /// The ranges of addresses that are mapped.
 fn mapped() -> Vec<Range<usize>> {
@@ -140,6 +140,55 @@ fn pages_stay_locked_in_memory_as_long_as_the_lock_lives() {
         assert_eq!(locked_kib() * 1024, 2 * page(), "the lock keeps the view");
         drop(lock);
         assert_eq!(locked_kib(), 0);
+    });
+}
+
+#[test]
+fn a_page_is_locked_until_the_last_of_its_locks_goes() {
+    alone(this_test!(), || {
+        let view: View<ReadWrite> = Section::anonymous(8 * page()).unwrap().view().unwrap();
+        let [all, part, again] = [0..8, 2..4, 2..4]
+            .map(|r| view.lock_in_memory(r.start * page()..r.end * page()).unwrap());
+        drop(part);
+        assert_eq!(locked_kib() * 1024, 8 * page());
+        drop(all);
+        assert_eq!(locked_kib() * 1024, 2 * page());
+        drop(again);
+        assert_eq!(locked_kib(), 0);
+    });
+}
+
+#[test]
+fn locking_what_was_cut_off_says_so_and_locks_nothing() {
+    alone(this_test!(), || {
+        let (_dir, path) = file_of(pattern(0, 8 * page_size()));
+        let view = Section::open(&path).unwrap().view_of::<Read>(page()..).unwrap();
+        let held = view.lock_in_memory(..page()).unwrap();
+        truncate(&path, 3 * page() + 5);
+        let error = refused(view.lock_in_memory(7..), ErrorKind::UnexpectedEof);
+        assert_eq!(error.offset(), Some(4 * page()), "the first byte of the first page");
+        says(
+            &error,
+            &["cannot lock in memory", "data", &format!("ends at {} now", 3 * page() + 5)],
+        );
+        assert_eq!(locked_kib() * 1024, page(), "what was locked before stays locked");
+        drop(view.lock_in_memory(..3 * page()).unwrap());
+        drop(held);
+        assert_eq!(locked_kib(), 0);
+    });
+}
+
+#[test]
+fn a_copy_on_write_view_that_is_locked_still_follows_the_section() {
+    alone(this_test!(), || {
+        let section = Section::anonymous(4 * page()).unwrap();
+        let view: View<CopyOnWrite> = section.view().unwrap();
+        let lock = view.lock_in_memory(page()..3 * page()).unwrap();
+        assert_eq!(locked_kib() * 1024, 2 * page());
+        section.view::<ReadWrite>().unwrap().fill(.., 5).unwrap();
+        assert!(view.read_vec(..).unwrap().iter().all(|&byte| byte == 5));
+        assert_eq!((view.private(), view.changed()), (vec![], vec![]));
+        drop(lock);
     });
 }
 

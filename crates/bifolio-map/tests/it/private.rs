@@ -87,6 +87,67 @@ fn writing_back_what_changed_makes_the_file_equal_to_the_view() {
     }
 }
 
+#[test]
+fn everything_outside_the_private_ranges_follows_the_section() {
+    use bifolio_map::{Advice, view::Support};
+    let section = Section::anonymous(64 * page()).unwrap();
+    let view = section.view_of::<CopyOnWrite>(page() / 2..).unwrap();
+    let shared: View<ReadWrite> = section.view_of(page() / 2..).unwrap();
+    let mut random = Random::new();
+    for round in 0..budget(100) {
+        let (a, b) = (random.u64(0..view.len()), random.u64(0..view.len()));
+        let range = a.min(b)..a.min(a.min(b) + 2 * page()).max(a.min(b));
+        match random.u32(0..6) {
+            0 => view.fill(range, 1).unwrap(),
+            1 => view.write_back(&section, &view.changed(), Flush::Start).unwrap(),
+            2 if Advice::PopulateWrite.support() != Support::NotSupported => {
+                view.advise(range, Advice::PopulateWrite).unwrap();
+            }
+            3 => drop(view.lock_in_memory(range).unwrap()),
+            4 => drop(view.read_vec(range).unwrap()),
+            _ => {}
+        }
+        shared.fill(.., round as u8).unwrap();
+        let private = view.private();
+        let changed = view.changed();
+        let is_in = |ranges: &[Range<u64>], at: u64| ranges.iter().any(|r| r.contains(&at));
+        let bytes = view.read_vec(..).unwrap();
+        for (at, &byte) in (0..).zip(&bytes) {
+            assert!(byte == round as u8 || is_in(&private, at), "{at} does not follow");
+            assert!(!is_in(&changed, at) || is_in(&private, at), "{at} changed and follows");
+        }
+        if private.iter().map(|range| range.end - range.start).sum::<u64>() == view.len() {
+            break;
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_populated_for_writing_no_longer_follows_and_is_listed() {
+    let section = Section::anonymous(4 * page()).unwrap();
+    let view: View<CopyOnWrite> = section.view().unwrap();
+    let part = view.sub(page() + 3..2 * page()).unwrap();
+    part.advise(.., bifolio_map::Advice::PopulateWrite).unwrap();
+    section.view::<ReadWrite>().unwrap().fill(.., 5).unwrap();
+    assert_eq!(view.get::<u8>(page()).unwrap(), 0, "it is a copy from before");
+    assert_eq!(view.private(), [page()..2 * page()]);
+    assert_eq!(part.private(), [0..page() - 3]);
+    assert_eq!(view.changed(), [], "there is nothing of ours to write back");
+    assert_eq!(section.view::<CopyOnWrite>().unwrap().private(), [], "another map is not copied");
+}
+
+#[test]
+fn what_was_written_back_stays_a_private_copy() {
+    let section = Section::anonymous(3 * page()).unwrap();
+    let view: View<CopyOnWrite> = section.view().unwrap();
+    view.put(page(), &1u8).unwrap();
+    view.write_back(&section, &view.changed(), Flush::Start).unwrap();
+    section.view::<ReadWrite>().unwrap().put(page() + 1, &9u8).unwrap();
+    assert_eq!(view.read_vec(page()..page() + 2).unwrap(), [1, 0]);
+    assert_eq!((view.changed(), view.private()), (vec![], vec![page()..2 * page()]));
+}
+
 #[cfg(unix)] // Windows unmaps whole views only
 #[test]
 fn a_view_that_gave_parts_back_knows_what_it_changed_and_can_write_it_back() {
@@ -107,6 +168,7 @@ fn a_view_that_gave_parts_back_knows_what_it_changed_and_can_write_it_back() {
     let part = view.sub(page()..).unwrap();
     drop(view);
     let part = part.shrink_to(3..page()).unwrap();
+    assert_eq!((part.changed(), part.private()), (vec![], vec![0..page() - 3]));
     part.put(0, &9u8).unwrap();
     assert_eq!(part.changed(), [0..page() - 10], "counted from the new start");
 }

@@ -423,6 +423,23 @@ fn dropping_pages_behind_leaves_every_byte() {
 }
 
 #[test]
+fn pages_that_are_locked_in_memory_are_not_dropped_and_the_error_says_why() {
+    let section = Section::anonymous(8 * page()).unwrap();
+    let (view, other): (View<ReadWrite>, View<Read>) =
+        (section.view().unwrap(), section.view().unwrap());
+    let lock = view.lock_in_memory(3 * page()..4 * page()).unwrap();
+    let error = refused(view.drop_behind(2 * page()..6 * page()), ErrorKind::Busy);
+    says(&error, &["cannot drop pages of", "busy", "pages of it are locked in memory"]);
+    assert_eq!(error.offset(), Some(2 * page()));
+    refused(view.sub(3 * page()..).unwrap().drop_behind(..), ErrorKind::Busy);
+    view.drop_behind(..3 * page()).unwrap();
+    view.drop_behind(4 * page()..).unwrap();
+    other.drop_behind(..).expect("another map is not locked");
+    drop(lock);
+    view.drop_behind(..).unwrap();
+}
+
+#[test]
 fn every_operation_takes_a_view_of_nothing() {
     for section in [Section::anonymous(0).unwrap(), Section::anonymous(5).unwrap()] {
         let view: View<ReadWrite> = section.view_of(0..0).unwrap();
