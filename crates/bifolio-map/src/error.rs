@@ -189,7 +189,7 @@ impl Error {
 }
 
 /// The kind that an operating-system error stands for.
-fn kind_of(error: &io::Error) -> ErrorKind {
+pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
     use io::ErrorKind as K;
     match error.kind() {
         K::NotFound => ErrorKind::NotFound,

@@ -172,7 +172,9 @@ impl<M: Writable> View<M> {
     ///
     /// # Errors
     /// `OutOfBounds`; `StorageFull` where the file has a hole and the device no space;
-    /// `UnexpectedEof` if the file was cut off there. A part of the bytes may have been written,
+    /// `StorageFault` if the device fails; `OutOfMemory` where the page is memory of its own
+    /// (anonymous, or a private copy) and there is none; `UnexpectedEof` if the file was cut off
+    /// there. A part of the bytes may have been written,
     /// and flushes fail until the loss is [accepted](crate::Section::accept_lost_stores).
     #[inline]
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {

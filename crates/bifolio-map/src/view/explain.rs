@@ -1,10 +1,12 @@
 //! What a failed access means: the third part of "a fault is an error".
 
-use super::{Mode, View};
+use std::io;
+
+use super::{Mode, View, ViewMode};
 use crate::error::{Error, ErrorKind};
 use crate::memory::Stop;
 use crate::section::{Lost, Section, SectionKind};
-use crate::sys;
+use crate::{Scratch, page_size, sys};
 
 /// What an access was doing, for the words of its error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +75,7 @@ impl<M: Mode> View<M> {
         let Some(section) = &self.section else {
             return fail(ErrorKind::StorageFault, progress);
         };
-        if doing == Doing::Store && M::MODE == super::ViewMode::ReadWrite {
+        if doing == Doing::Store && M::MODE == ViewMode::ReadWrite {
             section.lost(Lost::Store);
         }
         let live = match section.kind() {
@@ -86,29 +88,13 @@ impl<M: Mode> View<M> {
             let why = format!("{progress}; the file ends at {live} now");
             return fail(ErrorKind::UnexpectedEof, why);
         }
-        // The byte is there, and the system could not make its page. A call that asks for it is
-        // told why, where a fault is not; for want of space a page can be read and not be stored to.
-        let why = match section.kind() {
-            SectionKind::Anonymous => None,
-            // Reading a character device may do something, or wait.
-            _ if section.is_endless().unwrap_or(true) => None,
-            _ => sys::read_at(section.object(), at, &mut [0]).err(),
-        };
-        match (why, doing) {
-            (Some(why), _) => fail(
-                ErrorKind::StorageFault,
-                format!("{progress}; the system cannot read this page"),
-            )
-            .caused_by(why),
-            (None, Doing::Store) if live.is_some() => fail(
-                ErrorKind::StorageFull,
-                format!("{progress}; the system had no space for this page"),
-            ),
-            (None, Doing::Store) => fail(ErrorKind::StorageFault, progress),
-            (None, Doing::Load | Doing::Lock) => fail(
-                ErrorKind::StorageFault,
-                format!("{progress}; the system could not supply this page"),
-            ),
+        // The byte is there, and the system could not make its page.
+        let read = read_page(section, at);
+        let (kind, why) = meaning(section.kind(), M::MODE, doing, read.as_ref().err());
+        let error = fail(kind, format!("{progress}; {why}"));
+        match read {
+            Err(source) if kind == ErrorKind::StorageFault => error.caused_by(source),
+            _ => error,
         }
     }
 
@@ -119,5 +105,76 @@ impl<M: Mode> View<M> {
             Some(section) => section.fail(error),
             None => error.at_path("<storage in memory>"),
         }
+    }
+}
+
+/// What a read call says of the page around `at`: a fault has no code, a call has. A whole page and
+/// into a page, since handles opened for direct access read nothing else.
+fn read_page(section: &Section, at: u64) -> io::Result<()> {
+    // Memory without a file has no device that could fail, and reading a character device may do
+    // something or wait.
+    if section.kind() == SectionKind::Anonymous || section.is_endless().unwrap_or(true) {
+        return Ok(());
+    }
+    let size = page_size() as u64;
+    let mut page = Scratch::zeroed(size).map_err(io::Error::from)?;
+    sys::read_at(section.object(), at - at % size, &mut page).map(drop)
+}
+
+/// What a fault inside the file means, given what a read call of the page said.
+fn meaning(
+    section: SectionKind,
+    mode: ViewMode,
+    doing: Doing,
+    read: Option<&io::Error>,
+) -> (ErrorKind, &'static str) {
+    let broken = read.is_some_and(|error| crate::error::kind_of(error) == ErrorKind::StorageFault);
+    match (doing, mode, section) {
+        _ if broken => (ErrorKind::StorageFault, "the system cannot read this page"),
+        // A private copy takes no space on any device.
+        (Doing::Store, ViewMode::CopyOnWrite, _) => {
+            (ErrorKind::OutOfMemory, "the system had no memory for a private copy of this page")
+        }
+        (Doing::Store, _, SectionKind::Anonymous) => {
+            (ErrorKind::OutOfMemory, "the system had no memory for this page")
+        }
+        (Doing::Store, _, SectionKind::File | SectionKind::Temporary) => {
+            (ErrorKind::StorageFull, "the system had no space for this page")
+        }
+        (Doing::Store, _, SectionKind::Device) | (Doing::Load | Doing::Lock, _, _) => {
+            (ErrorKind::StorageFault, "the system could not supply this page")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_a_full_disk_only_where_a_disk_is_needed_and_can_be_read() {
+        use ErrorKind::{OutOfMemory, StorageFault, StorageFull};
+        use SectionKind::{Anonymous, Device, File, Temporary};
+        let kinds = |mode, doing, read: Option<&io::Error>| {
+            [File, Temporary, Anonymous, Device].map(|kind| meaning(kind, mode, doing, read).0)
+        };
+        let store = [StorageFull, StorageFull, OutOfMemory, StorageFault];
+        assert_eq!(kinds(ViewMode::ReadWrite, Doing::Store, None), store);
+        assert_eq!(kinds(ViewMode::CopyOnWrite, Doing::Store, None), [OutOfMemory; 4]);
+        for mode in [ViewMode::Read, ViewMode::ReadWrite, ViewMode::CopyOnWrite] {
+            assert_eq!(kinds(mode, Doing::Load, None), [StorageFault; 4]);
+        }
+        #[cfg(unix)]
+        {
+            let broken = io::Error::from_raw_os_error(5); // EIO
+            assert_eq!(kinds(ViewMode::ReadWrite, Doing::Store, Some(&broken)), [StorageFault; 4]);
+            assert_eq!(
+                kinds(ViewMode::CopyOnWrite, Doing::Store, Some(&broken)),
+                [StorageFault; 4]
+            );
+        }
+        // A call that fails for a reason of its own says nothing about the page.
+        let odd = io::Error::from(io::ErrorKind::InvalidInput);
+        assert_eq!(kinds(ViewMode::ReadWrite, Doing::Store, Some(&odd)), store);
     }
 }

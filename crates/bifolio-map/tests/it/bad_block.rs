@@ -130,6 +130,41 @@ fn a_store_to_a_bad_block_is_a_storage_fault_and_no_want_of_space() {
 }
 
 #[test]
+fn locking_a_bad_block_in_memory_ends_with_its_fault() {
+    let Some(device) = or_count(Device::bad()) else { return };
+    let section = Section::open_rw(&device.path).unwrap();
+    let (shared, private): (View<ReadWrite>, View<CopyOnWrite>) =
+        (section.view().unwrap(), section.view().unwrap());
+    let from = GOOD - page();
+    for outcome in [
+        device.view().lock_in_memory(from..GOOD + 1).map(drop),
+        shared.lock_in_memory(from..GOOD + 1).map(drop),
+        private.lock_in_memory(from..GOOD + 1).map(drop),
+    ] {
+        let error = refused(outcome, ErrorKind::StorageFault);
+        assert_eq!(error.offset(), Some(GOOD));
+        says(&error, &["cannot lock in memory", "cannot read this page", "Input/output error"]);
+    }
+    drop(shared.lock_in_memory(from..GOOD).unwrap());
+}
+
+#[test]
+fn a_full_disk_is_one_through_a_handle_that_reads_whole_blocks_only() {
+    use std::os::unix::fs::OpenOptionsExt;
+    on_ext4(32 << 20, 48 << 20, |image, _| {
+        let path = image.path().join("sparse");
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        let file = options.custom_flags(libc::O_DIRECT).open(&path).unwrap();
+        file.set_len(1 << 20).unwrap();
+        fill_up(&image.path());
+        let view: View<ReadWrite> = Section::from_file(file).unwrap().view().unwrap();
+        let error = refused(view.put(5 * page() + 1, &1u8), ErrorKind::StorageFull);
+        says(&error, &["at offset", "the system had no space for this page"]);
+    });
+}
+
+#[test]
 fn a_flush_that_the_device_cannot_take_is_a_storage_fault_and_final() {
     let Some(device) = or_count(Device::new()) else { return };
     let section = Section::open_rw(&device.path).unwrap();
