@@ -138,7 +138,7 @@ fn meaning(
         (Doing::Store, _, SectionKind::Anonymous) => {
             (ErrorKind::OutOfMemory, "the system had no memory for this page")
         }
-        (Doing::Store, _, SectionKind::File | SectionKind::Temporary) => {
+        (Doing::Store, _, SectionKind::File | SectionKind::Temporary | SectionKind::Named) => {
             (ErrorKind::StorageFull, "the system had no space for this page")
         }
         (Doing::Store, _, SectionKind::Device) | (Doing::Load | Doing::Lock, _, _) => {
