@@ -25,7 +25,10 @@ const DEPTHS: [usize; 2] = [32, 128];
 
 /// Measures everything.
 pub(super) fn run(scale: Scale, report: &mut Report) -> Result<()> {
-    measure(scale, Field::All, |outcome| report.outcome(outcome))
+    measure(scale, Field::All, |outcome| report.outcome(outcome))?;
+    let corpus = Corpus::new()?;
+    let file = corpus.file("runs", scale.pick(256 * MIB, 1024 * MIB), Folios::Large)?;
+    report.outcome(&cold_runs(&file, scale.pick(500, 2000), scale.pick(5, 9))?)
 }
 
 /// Measures the figures to reach.
@@ -60,6 +63,11 @@ fn measure(scale: Scale, field: Field, mut tell: impl FnMut(&Outcome) -> Result<
     tell(&outcome)
 }
 
+/// The defaults, but as many reads as the others make.
+fn alone() -> BatchPlan {
+    BatchPlan::new().merge(Merge::Never)
+}
+
 /// Different pages at random.
 fn places(count: usize, len: u64) -> Vec<u64> {
     let mut seen = std::collections::BTreeSet::new();
@@ -84,10 +92,10 @@ fn cold_pages(file: &TestFile, count: usize, field: Field, rounds: usize) -> Res
         })
         .with_prepared(LIST, "all at once", drop, move || cold(&|| by_list(path, offsets)))
         .with_prepared(THREADS, format!("{depth} deep"), drop, move || {
-            cold(&|| by_batch(path, offsets, &BatchPlan::new().engine(Engine::Threads)))
+            cold(&|| by_batch(path, offsets, &alone().engine(Engine::Threads)))
         })
         .with_prepared(BATCH, "as it comes", drop, move || {
-            cold(&|| by_batch(path, offsets, &BatchPlan::new()))
+            cold(&|| by_batch(path, offsets, &alone()))
         });
     if Engine::IoUring.check().is_ok() {
         bench = bench
@@ -95,13 +103,42 @@ fn cold_pages(file: &TestFile, count: usize, field: Field, rounds: usize) -> Res
                 cold(&|| ring_loop(path, offsets, PAGE_SIZE, depth, sum))
             })
             .with_prepared(DEEP, format!("{deeper} deep"), drop, move || {
-                cold(&|| by_batch(path, offsets, &BatchPlan::new().depth(deeper)))
+                cold(&|| by_batch(path, offsets, &alone().depth(deeper)))
             })
             .with_prepared(BARE_DEEP, format!("{deeper} deep"), drop, move || {
                 cold(&|| ring_loop(path, offsets, PAGE_SIZE, deeper, sum))
             });
     }
     bench.field(field).measure(rounds)
+}
+
+/// Pages in a run of neighbours.
+const RUN: u64 = 8;
+
+/// Runs of neighbouring pages, each page asked for by itself: what reading them together is worth.
+fn cold_runs(file: &TestFile, count: usize, rounds: usize) -> Result<Outcome> {
+    let path = &file.path;
+    let drop = move || cache::drop_file(path);
+    let runs = Random::offsets(22, 2 * count, file.len, RUN * PAGE);
+    let runs: std::collections::BTreeSet<u64> = runs.into_iter().take(count).collect();
+    // In no order, as they come out of an index.
+    let mut pages: Vec<u64> =
+        runs.iter().flat_map(|&start| (0..RUN).map(move |page| start + page * PAGE)).collect();
+    let mut random = Random::new(23);
+    for place in (1..pages.len()).rev() {
+        pages.swap(place, index(random.next() % (place as u64 + 1)));
+    }
+    let pages = &pages[..];
+    let name = format!("cold runs of {RUN} pages, asked for page by page");
+    let read = move |merge| {
+        let bytes = pages.len() as u64 * PAGE;
+        cache::cold(bytes, || by_batch(path, pages, &BatchPlan::new().merge(merge)))
+    };
+    let merged = BATCH;
+    Bench::new(name, Work::Operations(pages.len() as u64), merged)
+        .with_prepared(merged, "neighbours merged", drop, move || read(Merge::UpTo(128 << 10)))
+        .with_prepared(merged, "each by itself", drop, move || read(Merge::Never))
+        .measure(rounds)
 }
 
 fn by_pread(path: &Path, offsets: &[u64]) -> Result<u64> {
@@ -139,9 +176,7 @@ fn by_list(path: &Path, offsets: &[u64]) -> Result<u64> {
 
 fn by_batch(path: &Path, offsets: &[u64], plan: &BatchPlan) -> Result<u64> {
     let view: View<Read> = Section::open(path)?.view()?;
-    // As many reads as the others make.
-    let plan = plan.clone().merge(Merge::Never);
-    let mut batch = view.read_batch_by(&plan, offsets.iter().map(|&at| at..at + PAGE))?;
+    let mut batch = view.read_batch_by(plan, offsets.iter().map(|&at| at..at + PAGE))?;
     let mut seen = 0u64;
     while let Some(completion) = batch.next() {
         let bytes = completion.into_bytes()?;

@@ -296,3 +296,6 @@ impl Future for Arrival<'_> {
         self.get_mut().batch.poll_next(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

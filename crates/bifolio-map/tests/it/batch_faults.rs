@@ -177,6 +177,26 @@ fn without_locked_memory_somebody_reads() {
 }
 
 #[test]
+fn without_memory_for_its_buffer_a_range_is_an_error_and_the_others_are_read() {
+    alone(this_test!(), || {
+        let section = Section::temporary(0).unwrap();
+        section.set_len(1 << 30, bifolio_map::Space::Sparse).unwrap();
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+        let limit = Some(pages * crate::support::page() + (256 << 20));
+        setrlimit(Resource::As, Rlimit { current: limit, maximum: limit }).unwrap();
+        for engine in engines() {
+            let ranges = [0..10, 0..1 << 30, 500..600];
+            let mut found = outcomes(section.read_batch_by(&plan(engine), ranges).unwrap());
+            let error = refused(found.remove(&1).unwrap(), ErrorKind::OutOfMemory);
+            says(&error, &["<temporary file>", "no memory for a buffer of 1073741824 bytes"]);
+            assert_eq!(found.remove(&0).unwrap().unwrap(), [0; 10], "{engine}");
+            assert_eq!(found.remove(&2).unwrap().unwrap(), [0; 100]);
+        }
+    });
+}
+
+#[test]
 fn without_threads_the_caller_reads() {
     alone(this_test!(), || {
         let (_dir, path) = big_file();

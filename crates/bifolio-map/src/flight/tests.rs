@@ -1,0 +1,157 @@
+//! Threads and the driver over memory of the allocator: the parts that Miri can watch at work.
+
+use super::*;
+use crate::ReadWrite;
+use crate::memory::Span;
+use crate::view::View;
+
+const SIZE: usize = 4096;
+
+/// Bytes that are known, in memory.
+fn memory() -> View<ReadWrite> {
+    let view = View::of_heap(Span::heap(SIZE).unwrap(), 0);
+    for at in 0..SIZE as u64 {
+        view.put(at, &byte_at(at)).unwrap();
+    }
+    view
+}
+
+fn byte_at(at: u64) -> u8 {
+    (at * 31 + at / 251).to_le_bytes()[0]
+}
+
+fn right(completion: &Completion) -> bool {
+    completion.bytes().unwrap().iter().copied().eq(completion.range().map(byte_at))
+}
+
+fn ranges() -> impl Iterator<Item = Range<u64>> {
+    (0..40).map(|n| n * 97 % 4000..n * 97 % 4000 + n * 2)
+}
+
+#[test]
+fn threads_read_memory_and_the_driver_wakes_the_task() {
+    let view = memory();
+    for depth in [1, 3, 64] {
+        let plan = BatchPlan::new().depth(depth);
+        let mut batch = view.read_batch_by(&plan, ranges()).unwrap();
+        assert_eq!(batch.engine(), Engine::Threads);
+        let mut seen = 0;
+        for completion in batch.by_ref().take(7) {
+            assert!(right(&completion));
+            seen += 1;
+        }
+        pollster::block_on(async {
+            while let Some(completion) = batch.arrival().await {
+                assert!(right(&completion));
+                batch.give_back(completion.into_bytes().unwrap());
+                seen += 1;
+                if seen == 20 {
+                    batch.push(100..200).unwrap();
+                }
+            }
+        });
+        assert_eq!((seen, batch.remaining()), (41, 0));
+    }
+    settle();
+}
+
+#[test]
+fn batches_are_dropped_at_every_step() {
+    let view = memory();
+    for fetched in 0..6 {
+        let mut batch = view.read_batch_by(&BatchPlan::new().depth(2), ranges()).unwrap();
+        let mut polled = view.read_batch_by(&BatchPlan::new().depth(2), ranges()).unwrap();
+        for _ in 0..fetched {
+            assert!(right(&batch.next().unwrap()));
+            assert!(right(&pollster::block_on(polled.arrival()).unwrap()));
+        }
+        let _ = polled.poll_next(&mut Context::from_waker(std::task::Waker::noop()));
+    }
+    settle();
+}
+
+/// A place that does not answer before it is let go.
+#[derive(Clone, Default)]
+struct Hanging(std::sync::Arc<(std::sync::Mutex<bool>, std::sync::Condvar)>);
+
+impl threads::Source for Hanging {
+    fn read(&self, _: u64, bytes: &mut Vec<u8>, size: usize) -> Result<usize, carrier::Failure> {
+        let (go, changed) = &*self.0;
+        let mut going = go.lock().unwrap();
+        while !*going {
+            going = changed.wait(going).unwrap();
+        }
+        bytes.resize(size, 7);
+        Ok(size)
+    }
+}
+
+impl Hanging {
+    fn let_go(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    /// A batch of reads that hang.
+    fn batch(&self) -> Batch {
+        let source = Box::new(self.clone());
+        let carrier = Box::new(threads::Threads::new(source, 4));
+        let place = queue::Place { section: None, origin: 0, offset: 0 };
+        let plan = BatchPlan::new().depth(4).merge(Merge::Never);
+        let mut queue = Box::new(Queue::new(carrier, place, plan));
+        queue.ask((0..9).map(|n| (n, n as u64 * 10..n as u64 * 10 + 5)).collect());
+        Batch {
+            hands: Some(Hands::Ours(queue)),
+            engine: Engine::Threads,
+            depth: 4,
+            limit: begin::Limit::none(),
+            asked: 9,
+            handed_out: 0,
+            home: std::process::id(),
+        }
+    }
+}
+
+/// Whether the drop of a batch returns although its reads hang.
+fn drops_at_once(
+    batch: Batch,
+    hanging: &Hanging,
+    end: impl FnOnce(Batch) + Send + 'static,
+) -> bool {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let dropper = std::thread::spawn(move || {
+        end(batch);
+        sender.send(()).unwrap();
+    });
+    // What waits for the reads waits for the line after this one.
+    let at_once = receiver.recv_timeout(std::time::Duration::from_secs(2)).is_ok();
+    hanging.let_go();
+    dropper.join().unwrap();
+    at_once
+}
+
+#[test]
+fn dropping_a_batch_whose_reads_hang_waits_for_none_of_them() {
+    let hanging = Hanging::default();
+    assert!(drops_at_once(hanging.batch(), &hanging, drop));
+    let hanging = Hanging::default();
+    let mut polled = hanging.batch();
+    let first = polled.poll_next(&mut Context::from_waker(std::task::Waker::noop()));
+    assert!(first.is_pending());
+    assert!(drops_at_once(polled, &hanging, drop));
+    settle();
+}
+
+#[test]
+fn a_drop_that_waits_would_be_noticed() {
+    let hanging = Hanging::default();
+    assert!(!drops_at_once(hanging.batch(), &hanging, |batch| batch.for_each(drop)));
+    settle();
+}
+
+/// Threads of dropped batches end by themselves; Miri wants them to have ended before the program.
+fn settle() {
+    if cfg!(miri) {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
