@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::io;
+
+use crate::sys;
 
 /// One thing that was asked of the system: the answer, or why there is none, and who was asked.
 ///
@@ -92,6 +95,17 @@ pub enum Permission {
     Denied(String),
     /// The system, or the file system, does not have it.
     Missing,
+}
+
+impl Permission {
+    /// What the outcome of a call says about it.
+    pub(crate) fn of<T>(outcome: &io::Result<T>) -> Self {
+        match outcome {
+            Ok(_) => Self::Allowed,
+            Err(error) if sys::is_missing(error) => Self::Missing,
+            Err(error) => Self::Denied(error.to_string()),
+        }
+    }
 }
 
 /// A thing that can be tried, what it is good for, and what came of it.

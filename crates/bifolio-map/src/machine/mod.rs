@@ -18,7 +18,6 @@ mod shared_memory;
 pub mod text;
 
 pub use fact::{Ability, Fact, Permission};
-pub(crate) use filesystem::permission;
 pub use filesystem::{Attributes, FileSystem, Kind, Maps, Rotational, file_system};
 pub use kernel::{Kernel, kernel};
 pub use limits::{Held, Limited, Limits, limits};

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use super::unix::check;
-use crate::machine::{Ability, Fact, Kernel, permission, text};
+use crate::machine::{Ability, Fact, Kernel, Permission, text};
 
 /// `cachestat` has this number on every architecture.
 const SYS_CACHESTAT: libc::c_long = 451;
@@ -49,7 +49,7 @@ fn calls() -> Vec<Ability> {
     let tried = |name, purpose, outcome: io::Result<()>| Ability {
         name,
         purpose,
-        answer: Fact::known(permission(&outcome), "tried"),
+        answer: Fact::known(Permission::of(&outcome), "tried"),
     };
     vec![
         tried("futex", "waiting for another process", futex()),

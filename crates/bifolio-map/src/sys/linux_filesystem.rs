@@ -11,7 +11,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, OFlags, RenameFlags, SeekFrom, 
 
 use super::unix::{Object, check};
 use crate::machine::text::{self, mountinfo};
-use crate::machine::{Ability, Attributes, Fact, FileSystem, Kind, Rotational, permission};
+use crate::machine::{Attributes, Fact, FileSystem, Kind, Rotational};
 
 /// Bytes that are free for this user on the file system of a path.
 pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
@@ -147,7 +147,7 @@ fn btrfs_read_ahead(mounted: &str) -> Option<PathBuf> {
     Some(dir.join("bdi/read_ahead_kb")).filter(|path| path.exists())
 }
 
-/// What [`file_abilities`] tries: names, and what they are good for.
+/// What [`try_ability`] tries: names, and what they are good for.
 pub(crate) const FILE_ABILITIES: &[(&str, &str)] = &[
     ("O_TMPFILE", "files without a name, which go with their last user"),
     ("fallocate", "space ahead, so that a full disk is an error when growing"),
@@ -158,9 +158,9 @@ pub(crate) const FILE_ABILITIES: &[(&str, &str)] = &[
     ("O_DIRECT", "reads past the page cache"),
 ];
 
-/// Tries things on a file of no size, and in its directory.
-pub(crate) fn file_abilities(dir: &Path, file: &File) -> Vec<Ability> {
-    let tried = |name: &str| match name {
+/// Tries one of them on a file of no size, or in its directory.
+pub(crate) fn try_ability(name: &str, dir: &Path, file: &File) -> io::Result<()> {
+    match name {
         "O_TMPFILE" => match super::create_unnamed(dir, 0o600) {
             Some(result) => result.map(drop),
             None => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
@@ -175,13 +175,7 @@ pub(crate) fn file_abilities(dir: &Path, file: &File) -> Vec<Ability> {
         }
         "fs-verity" => verity(file),
         _ => direct(file),
-    };
-    let ability = |(name, purpose): &(&'static str, &'static str)| Ability {
-        name,
-        purpose,
-        answer: Fact::known(permission(&tried(name)), format!("tried in {}", dir.display())),
-    };
-    FILE_ABILITIES.iter().map(ability).collect()
+    }
 }
 
 /// Whether a file that is one hole says so. File systems that cannot tell say that it is data.

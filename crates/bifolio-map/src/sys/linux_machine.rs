@@ -34,12 +34,6 @@ pub(crate) fn memory_limits() -> Vec<MemoryLimit> {
     cgroup::memory_limits(&groups, &mounts, |path: &Path| std::fs::read(path).ok())
 }
 
-/// A path of these bytes.
-pub(crate) fn path_from_bytes(bytes: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    std::ffi::OsStr::from_bytes(bytes).into()
-}
-
 /// What `parse` makes of a file.
 pub(super) fn told<T>(path: &str, parse: impl FnOnce(&[u8]) -> Option<T>) -> Fact<T> {
     match std::fs::read(path) {

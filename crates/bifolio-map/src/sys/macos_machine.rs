@@ -4,14 +4,13 @@
 use std::ffi::{CStr, c_char};
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Resource;
 
 use super::unix::{Object, check};
 use crate::machine::{
-    Ability, Fact, FileSystem, Kernel, Kind, Limited, Limits, Memory, MemoryLimit, SharedMemory,
-    permission,
+    Fact, FileSystem, Kernel, Kind, Limited, Limits, Memory, MemoryLimit, SharedMemory,
 };
 
 pub(crate) const PAGE_SIZE_SOURCE: &str = "sysconf(_SC_PAGESIZE)";
@@ -45,12 +44,6 @@ pub(crate) fn available_memory() -> io::Result<u64> {
 /// The limits that are set on the memory of this process: there are none to be asked.
 pub(crate) fn memory_limits() -> Vec<MemoryLimit> {
     Vec::new()
-}
-
-/// A path of these bytes.
-pub(crate) fn path_from_bytes(bytes: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    std::ffi::OsStr::from_bytes(bytes).into()
 }
 
 /// A value of the kernel by its name. `T` must be plain numbers.
@@ -163,17 +156,17 @@ fn text(field: &[c_char]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What [`file_abilities`] tries: names, and what they are good for.
+/// What [`try_ability`] tries: names, and what they are good for.
 pub(crate) const FILE_ABILITIES: &[(&str, &str)] = &[
     ("F_PREALLOCATE", "space ahead, so that a full disk is an error when growing"),
     ("F_OFD_SETLK", "locks of ranges"),
     ("F_FULLFSYNC", "flushes that reach the device"),
 ];
 
-/// Tries things on a file of no size.
-pub(crate) fn file_abilities(dir: &Path, file: &File) -> Vec<Ability> {
+/// Tries one of them on a file of no size.
+pub(crate) fn try_ability(name: &str, _dir: &Path, file: &File) -> io::Result<()> {
     use std::os::fd::AsRawFd;
-    let tried = |name: &str| match name {
+    match name {
         "F_PREALLOCATE" => {
             let mut request = libc::fstore_t {
                 fst_flags: libc::F_ALLOCATEALL,
@@ -191,13 +184,7 @@ pub(crate) fn file_abilities(dir: &Path, file: &File) -> Vec<Ability> {
         }
         // SAFETY: no pointers.
         _ => check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_FULLFSYNC) }),
-    };
-    let ability = |(name, purpose): &(&'static str, &'static str)| Ability {
-        name,
-        purpose,
-        answer: Fact::known(permission(&tried(name)), format!("tried in {}", dir.display())),
-    };
-    FILE_ABILITIES.iter().map(ability).collect()
+    }
 }
 
 /// What [`rename_without_replacing`] is called, and what it is good for.

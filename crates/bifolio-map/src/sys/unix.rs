@@ -436,3 +436,9 @@ pub(crate) unsafe fn unmap_private(base: NonNull<u8>, size: usize) {
     // SAFETY: the caller's promise.
     unsafe { unmap(base, size) };
 }
+
+/// A path of these bytes.
+pub(crate) fn path_from_bytes(bytes: &[u8]) -> std::path::PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    std::ffi::OsStr::from_bytes(bytes).into()
+}

@@ -15,7 +15,7 @@ use windows_sys::Win32::System::WindowsProgramming::DRIVE_REMOTE;
 
 use super::Object;
 use super::windows::{check, wide};
-use crate::machine::{Ability, Attributes, Fact, FileSystem, Kind, permission};
+use crate::machine::{Attributes, Fact, FileSystem, Kind};
 
 /// Free for this user, and the size of the volume.
 fn space(path: &Path) -> io::Result<(u64, u64)> {
@@ -117,27 +117,21 @@ fn attributes(metadata: &std::fs::Metadata) -> Fact<Attributes> {
     Fact::known(Attributes { compressed, ..Attributes::default() }, "GetFileInformationByHandle")
 }
 
-/// What [`file_abilities`] tries: names, and what they are good for.
+/// What [`try_ability`] tries: names, and what they are good for.
 pub(crate) const FILE_ABILITIES: &[(&str, &str)] = &[
     ("SetFileInformation", "space ahead, so that a full disk is an error when growing"),
     ("LockFileEx", "locks of ranges"),
 ];
 
-/// Tries things on a file of no size.
-pub(crate) fn file_abilities(dir: &Path, file: &File) -> Vec<Ability> {
-    let tried = |name: &str| match name {
+/// Tries one of them on a file of no size.
+pub(crate) fn try_ability(name: &str, _dir: &Path, file: &File) -> io::Result<()> {
+    match name {
         "LockFileEx" => {
             let outcome = super::try_lock(file, &(0..1), super::LockKind::Exclusive);
             outcome.and_then(|()| super::unlock(file, &(0..1)))
         }
         _ => super::allocate(&super::object_of_file(file.try_clone()?), 0, 4096),
-    };
-    let ability = |(name, purpose): &(&'static str, &'static str)| Ability {
-        name,
-        purpose,
-        answer: Fact::known(permission(&tried(name)), format!("tried in {}", dir.display())),
-    };
-    FILE_ABILITIES.iter().map(ability).collect()
+    }
 }
 
 /// What [`rename_without_replacing`] is called, and what it is good for.

@@ -10,7 +10,7 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use bifolio::map::{Section, View, fault, machine};
+use bifolio::map::{Read, Section, View, fault, machine};
 
 use crate::context::Context;
 use crate::example::Example;
@@ -127,12 +127,11 @@ pub fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
         .next("bifolio doctor --explain"))
 }
 
-/// The state of the fault handler, once something is mapped.
+/// The state of the fault handler, which the first map installs.
 fn fault_status() -> fault::Status {
-    let section = Section::anonymous(1);
-    // Its failure shows in other findings; the status is then that nothing was mapped.
-    let _view = section.and_then(|section| section.view::<bifolio::map::Read>());
-    let _: Option<View<bifolio::map::Read>> = _view.ok();
+    let view: Result<View<Read>, _> = Section::anonymous(1).and_then(|section| section.view());
+    // A failure shows in other findings; the status is then that nothing was mapped.
+    drop(view);
     fault::status()
 }
 
@@ -152,4 +151,10 @@ fn row(group: &str, finding: &Finding) -> Vec<Value> {
         finding.advice.clone().into(),
         finding.source.clone().into(),
     ]
+}
+
+/// Text that begins a line.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }

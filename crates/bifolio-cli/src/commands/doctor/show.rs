@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::capital;
 use super::finding::{Finding, Level};
 use crate::color::Paint;
 use crate::failure::CliError;
@@ -42,11 +43,6 @@ pub(super) fn report(
         writeln!(out)?;
     }
     page.summary(out, &findings().collect::<Vec<_>>())
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Neighbours that are ok in the same way share a line: the names of what works are enough.

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 pub use kind::Kind;
 pub use probe::Maps;
-pub(crate) use probe::permission;
 
 use super::{Ability, Fact};
 use crate::error::{Error, Result};

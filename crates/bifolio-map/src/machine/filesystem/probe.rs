@@ -28,25 +28,30 @@ pub enum Maps {
 /// Fills in what can be tried.
 pub(super) fn try_out(found: &mut FileSystem) {
     let dir = directory_of(&found.path).to_path_buf();
+    let abilities = |answer: &dyn Fn(&str) -> Fact<Permission>| -> Vec<Ability> {
+        let ability = |(name, purpose): &(&'static str, &'static str)| Ability {
+            name,
+            purpose,
+            answer: answer(name),
+        };
+        sys::FILE_ABILITIES.iter().map(ability).collect()
+    };
     match unnamed(&dir, 0o600) {
         Ok(file) => {
-            found.abilities = sys::file_abilities(&dir, &file);
+            found.abilities = abilities(&|name| tried(&sys::try_ability(name, &dir, &file), &dir));
             found.abilities.push(rename_ability(&dir));
             found.maps = try_maps(file);
         }
         Err(error) => {
             let why = format!("no file could be made in {}: {error}", dir.display());
             found.maps = Fact::unknown(&why, "a map that was tried");
-            found.abilities = sys::FILE_ABILITIES
-                .iter()
-                .map(|(name, purpose)| Ability {
-                    name,
-                    purpose,
-                    answer: Fact::unknown(&why, *name),
-                })
-                .collect();
+            found.abilities = abilities(&|name| Fact::unknown(&why, name.to_owned()));
         }
     }
+}
+
+fn tried(outcome: &io::Result<()>, dir: &Path) -> Fact<Permission> {
+    Fact::known(Permission::of(outcome), format!("tried in {}", dir.display()))
 }
 
 /// A name that nobody else has.
@@ -56,39 +61,29 @@ fn name_in(dir: &Path) -> PathBuf {
     dir.join(format!(".bifolio.{}.{number}.probe", std::process::id()))
 }
 
-/// A name that goes away with this.
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        // It may have been renamed, or never made.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Renaming that never replaces a file, by two names of our own.
+/// Renaming that never replaces a file, by two names of our own. Only a name that was made here is
+/// removed: somebody in another PID namespace may have chosen the same.
 fn rename_ability(dir: &Path) -> Ability {
     let (name, purpose) = sys::RENAME_ABILITY;
-    let (from, to) = (Removed(name_in(dir)), Removed(name_in(dir)));
-    let made = sys::open(&from.0, Access::ReadWrite, Create::New, 0o600);
+    let (from, made) = loop {
+        let from = name_in(dir);
+        match sys::open(&from, Access::ReadWrite, Create::New, 0o600) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => break (from, result),
+        }
+    };
     let answer = match made {
         Err(error) => Fact::unknown(error, name),
         Ok(file) => {
             drop(file);
-            let outcome = sys::rename_without_replacing(&from.0, &to.0);
-            Fact::known(permission(&outcome), format!("tried in {}", dir.display()))
+            let to = name_in(dir);
+            let outcome = sys::rename_without_replacing(&from, &to);
+            // Nobody is left to tell about a failure; the file has no bytes.
+            let _ = std::fs::remove_file(if outcome.is_ok() { to } else { from });
+            tried(&outcome, dir)
         }
     };
     Ability { name, purpose, answer }
-}
-
-/// What the outcome of a call says about it.
-pub(crate) fn permission<T>(outcome: &io::Result<T>) -> Permission {
-    match outcome {
-        Ok(_) => Permission::Allowed,
-        Err(error) if sys::is_missing(error) => Permission::Missing,
-        Err(error) => Permission::Denied(error.to_string()),
-    }
 }
 
 /// Maps a file twice and compares what each map sees with what calls see.

@@ -2,6 +2,7 @@
 
 use bifolio::map::machine::{Ability, Attributes, FileSystem, Kind, Maps, Permission, Rotational};
 
+use crate::commands::doctor::capital;
 use crate::commands::doctor::finding::{Finding, Level, of};
 use crate::units::format_bytes;
 
@@ -262,7 +263,7 @@ fn ability_findings(abilities: &[Ability]) -> Vec<Finding> {
     {
         let names: Vec<&str> = abilities.iter().map(|ability| ability.name).collect();
         let finding = Finding::new("not tried", names.join(", ")).level(Level::Note);
-        return vec![finding.means(format!("{why}."))];
+        return vec![finding.means(format!("{}.", capital(why)))];
     }
     // What works first, which takes one line.
     let mut abilities: Vec<&Ability> = abilities.iter().collect();
