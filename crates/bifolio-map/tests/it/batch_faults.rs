@@ -2,9 +2,10 @@
 //! forbidden, batches that are dropped, forgotten or forked.
 
 use std::collections::BTreeMap;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use bifolio_map::{BatchPlan, Engine, ErrorKind, Merge, Read, Section, View};
+use bifolio_map::{BatchPlan, Engine, ErrorKind, Merge, Read, Section, TryRead, View};
 use bifolio_testkit::privilege::need_root;
 use bifolio_testkit::skip::or_count;
 use bifolio_testkit::{Random, budget, this_test};
@@ -13,7 +14,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::batch::{engines, outcomes};
 use crate::support::disk::loop_device;
 use crate::support::fork::in_forked_child;
+use crate::support::fuse::{Fuse, Manners};
 use crate::support::process::alone;
+#[cfg(target_arch = "x86_64")]
 use crate::support::seccomp::forbid;
 use crate::support::{file_of, pattern, refused, says, truncate};
 use crate::try_read_cold::evict;
@@ -128,6 +131,7 @@ fn reads_everything(section: &Section) -> Engine {
     engine
 }
 
+#[cfg(target_arch = "x86_64")]
 /// What is left where the call that makes a ring fails.
 fn without_io_uring(errno: i32, kind: ErrorKind) {
     let (_dir, path) = big_file();
@@ -139,11 +143,13 @@ fn without_io_uring(errno: i32, kind: ErrorKind) {
     refused(section.read_batch_by(&plan(Engine::IoUring), [0..5]), kind);
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn where_io_uring_is_forbidden_threads_read_and_the_engine_says_so() {
     alone(this_test!(), || without_io_uring(libc::EPERM, ErrorKind::PermissionDenied));
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn where_io_uring_is_missing_threads_read_and_the_engine_says_so() {
     alone(this_test!(), || without_io_uring(libc::ENOSYS, ErrorKind::NotSupported));
@@ -196,6 +202,7 @@ fn without_memory_for_its_buffer_a_range_is_an_error_and_the_others_are_read() {
     });
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn without_threads_the_caller_reads() {
     alone(this_test!(), || {
@@ -214,6 +221,43 @@ fn without_threads_the_caller_reads() {
             }
             assert_eq!(count, PIECES, "polled, {engine}");
             drop(section.read_batch_by(&plan(engine), scattered()).unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_device_that_hangs_stops_neither_tries_nor_polls_nor_drops() {
+    // In a process of its own: who waits for the device after all is ended with it.
+    alone(this_test!(), || {
+        for engine in engines() {
+            let Some(fuse) = or_count(Fuse::new(Manners::Hanging)) else { return };
+            let path = fuse.path().join("data");
+            std::fs::write(&path, pattern(0, 100_000)).unwrap();
+            evict(&path);
+            let section = Section::open(&path).unwrap();
+            let view: View<Read> = section.view().unwrap();
+            let tried = view.try_read_at(5000, &mut [0; 100]).unwrap();
+            assert_eq!(tried, TryRead::NotResident { read: 0 });
+            let ranges = [0..10, 20_000..30_000, 99_000..100_000];
+            let begin = || section.read_batch_by(&plan(engine), ranges.clone()).unwrap();
+            drop(begin());
+            let mut polled = begin();
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(polled.poll_next(&mut context).is_pending());
+            drop(polled);
+            let mut from_the_map = view.read_batch(ranges.clone()).unwrap();
+            assert!(from_the_map.poll_next(&mut context).is_pending());
+            let waits = begin();
+            while fuse.let_go() == 0 {
+                std::thread::yield_now(); // until the first read has reached the device
+            }
+            for found in [outcomes(waits), outcomes(from_the_map), outcomes(begin())] {
+                for (index, range) in ranges.iter().enumerate() {
+                    let size = (range.end - range.start) as usize;
+                    assert!(found[&index].as_ref().unwrap() == pattern(range.start, size));
+                }
+            }
+            drop((view, section));
         }
     });
 }

@@ -34,10 +34,13 @@ mod cold {
     use std::time::{Duration, Instant};
 
     use bifolio_map::{Prefetched, TryRead};
+    #[cfg(target_arch = "x86_64")]
     use bifolio_testkit::this_test;
 
     use super::*;
+    #[cfg(target_arch = "x86_64")]
     use crate::support::process::alone;
+    #[cfg(target_arch = "x86_64")]
     use crate::support::seccomp::forbid;
     use crate::support::{file_of, pattern};
     use crate::try_read_cold::{can_be_cold, evict};
@@ -97,6 +100,7 @@ mod cold {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn where_one_call_for_all_is_forbidden_each_range_has_its_own() {
         alone(this_test!(), || {

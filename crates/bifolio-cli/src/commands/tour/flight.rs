@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use bifolio::map::residency::WriteBack;
 use bifolio::map::{Advice, Flush, Read, ReadWrite, Section, TryRead, View};
 
 use super::{Stop, Tour};
@@ -93,17 +94,13 @@ fn write_numbers(section: &Section) -> Result<(), CliError> {
     Ok(view.flush(.., Flush::Data)?)
 }
 
-/// Lets the system take the file's pages out of memory, where it can be asked to.
+/// Drops the file's pages from memory, where the system can be asked to.
 fn evict(section: &Section) -> Result<(), CliError> {
-    let view: View<Read> = section.view()?;
-    // Pages are taken from the maps that have them, so they are mapped first.
-    for start in (0..SIZE).step_by(4096) {
-        view.get::<u8>(start)?;
-    }
-    Ok(view.advise(.., Advice::PageOut).or_else(unless_unsupported)?)
+    let evicted = section.evict(.., WriteBack::First).map(|_what_stayed| ());
+    Ok(evicted.or_else(unless_unsupported)?)
 }
 
-/// Advice that a system does not know is none.
+/// What a system cannot do is left out.
 fn unless_unsupported(error: bifolio::map::Error) -> Result<(), bifolio::map::Error> {
     match error.kind() {
         bifolio::map::ErrorKind::NotSupported => Ok(()),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bifolio_testkit::mount::Tmpfs;
@@ -27,6 +27,8 @@ pub(crate) enum Manners {
     Direct,
     /// Past the page cache, with maps, and whoever reads a page gets zeros.
     Lying,
+    /// Through the page cache, but reads are answered when it is [let go](Fuse::let_go).
+    Hanging,
 }
 
 /// Mounted until it is dropped.
@@ -34,8 +36,12 @@ pub(crate) enum Manners {
 pub(crate) struct Fuse {
     // Ends before the place that it is mounted in.
     session: Option<BackgroundSession>,
+    held: Held,
     place: Tmpfs,
 }
+
+/// Answers that are held back; `None` when none are any more.
+type Held = Arc<Mutex<Option<Vec<(ReplyData, Vec<u8>)>>>>;
 
 impl Fuse {
     /// Mounts one.
@@ -50,9 +56,10 @@ impl Fuse {
         let mut config = Config::default();
         config.mount_options =
             vec![MountOption::FSName("memory".into()), MountOption::Subtype("bifolio".into())];
-        let files = Files { manners, table: Mutex::default() };
+        let held: Held = Arc::new(Mutex::new((manners == Manners::Hanging).then(Vec::new)));
+        let files = Files { manners, table: Mutex::default(), held: Arc::clone(&held) };
         match fuser::spawn_mount(files, &point, &config) {
-            Ok(session) => Ok(Self { session: Some(session), place }),
+            Ok(session) => Ok(Self { session: Some(session), held, place }),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 Err(Skip::because("the kernel's FUSE has no such mode").into())
             }
@@ -63,10 +70,20 @@ impl Fuse {
     pub(crate) fn path(&self) -> PathBuf {
         self.place.path().join("served")
     }
+
+    /// Answers everything that was held back, and holds nothing back any more. How many that were.
+    pub(crate) fn let_go(&self) -> usize {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let answers = held.unwrap_or_default();
+        let count = answers.len();
+        answers.into_iter().for_each(|(reply, bytes)| reply.data(&bytes));
+        count
+    }
 }
 
 impl Drop for Fuse {
     fn drop(&mut self) {
+        self.let_go();
         self.session.take();
     }
 }
@@ -82,6 +99,7 @@ struct Table {
 struct Files {
     manners: Manners,
     table: Mutex<Table>,
+    held: Held,
 }
 
 const FOREVER: Duration = Duration::from_secs(3600);
@@ -93,7 +111,7 @@ impl Files {
 
     fn open_flags(&self) -> FopenFlags {
         match self.manners {
-            Manners::Cached => FopenFlags::empty(),
+            Manners::Cached | Manners::Hanging => FopenFlags::empty(),
             Manners::Direct | Manners::Lying => FopenFlags::FOPEN_DIRECT_IO,
         }
     }
@@ -218,6 +236,12 @@ impl Filesystem for Files {
         match self.manners {
             Manners::Lying => reply.data(&vec![0; end - start]),
             Manners::Cached | Manners::Direct => reply.data(&bytes[start..end]),
+            Manners::Hanging => {
+                match &mut *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+                    Some(held) => held.push((reply, bytes[start..end].to_vec())),
+                    None => reply.data(&bytes[start..end]),
+                }
+            }
         }
     }
 

@@ -11,7 +11,8 @@ pub(crate) mod fork;
 pub(crate) mod fuse;
 #[cfg(unix)]
 pub(crate) mod process;
-#[cfg(target_os = "linux")]
+// Emulators of other processors do not pass filters on.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod seccomp;
 
 use std::fmt::Debug;
