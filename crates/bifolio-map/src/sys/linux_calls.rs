@@ -167,6 +167,8 @@ fn check_long(code: libc::c_long) -> io::Result<()> {
 /// Closes what a call opened, or says why it opened nothing.
 fn close(fd: libc::c_long) -> io::Result<()> {
     check_long(fd)?;
+    // A long is an int where both have 32 bits.
+    #[allow(clippy::useless_conversion, reason = "see above")]
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel just made it, and nobody else knows it.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });

@@ -9,7 +9,8 @@
 
 mod support;
 
-#[cfg(target_os = "linux")]
+// Stepping through a protocol is for two processors.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod aside;
 #[cfg(target_os = "linux")]
 mod bad_block;
