@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::scratch::Scratch;
-use crate::section::{Access, Section, SectionKind};
+use crate::section::{Access, Section, SectionKind, space};
 use crate::sys;
 use crate::view::ReadWrite;
 use lend::{ReadOnly, SealedSpan};
@@ -74,7 +74,7 @@ impl Frozen {
         // read, which may find no memory.
         let len = section.len()?;
         let present = match section.access() {
-            Access::ReadWrite if len > 0 => sys::allocate(section.object(), 0, len),
+            Access::ReadWrite => space::allocate(section.object(), 0..len),
             _ => Ok(()),
         };
         present.map_err(|error| section.os(DOING, error))?;

@@ -287,14 +287,19 @@ impl Span {
     /// Does a guarded access.
     #[inline]
     fn guarded<T>(&self, access: impl FnOnce() -> Result<T, Fault>) -> Result<T, Stop> {
-        let outcome = match &self.memory.kind {
+        self.while_it_stands(access).map_err(|fault| Stop::Fault(fault.done))
+    }
+
+    /// Does something with the mapping while nothing of it is mapped anew.
+    #[inline]
+    fn while_it_stands<T>(&self, act: impl FnOnce() -> T) -> T {
+        match &self.memory.kind {
             // Decided by a constant: elsewhere nothing that is mapped ever moves aside.
             Kind::Reserved(reservation) if sys::GROWTH_MAY_MAP_ANEW => {
-                reservation.while_it_stands(access)
+                reservation.while_it_stands(act)
             }
-            _ => access(),
-        };
-        outcome.map_err(|fault| Stop::Fault(fault.done))
+            _ => act(),
+        }
     }
 
     /// Copies bytes out.

@@ -1,13 +1,16 @@
-//! What is done to whole pages of a span: flushing, advice, dropping, locking, asking.
+//! What is done to whole pages of a span: flushing, advice, dropping, locking, asking, touching.
+//!
+//! None of it may meet a page that is just being mapped anew, so each call is made as accesses are:
+//! while the mapping stands.
 #![expect(unsafe_code, reason = "hands addresses of mapped pages to the system")]
 
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use super::{Kind, Span};
+use super::{Kind, Span, Stop, Writable};
 use crate::Flush;
-use crate::fault::guard;
+use crate::fault::guard::{self, AtomicWord};
 use crate::range::{merged, pages_inside, pages_touching};
 use crate::sys::{self, Object, Protection};
 use crate::view::Advice;
@@ -41,15 +44,19 @@ impl Span {
         let Some((start, size)) = self.pages(range) else { return Ok(()) };
         let lead = self.base.addr().get() + range.start - start.addr().get();
         let from = offset + range.start as u64 - lead as u64;
-        // SAFETY: the pages are ours and map `object` from `from`.
-        unsafe { sys::flush(object, protection, from, start, size, level) }
+        self.while_it_stands(|| {
+            // SAFETY: the pages are ours and map `object` from `from`.
+            unsafe { sys::flush(object, protection, from, start, size, level) }
+        })
     }
 
     /// Gives advice on the pages that touch `range`.
     pub(crate) fn advise(&self, range: &Range<usize>, advice: Advice) -> io::Result<()> {
         let Some((start, size)) = self.pages(range) else { return Ok(()) };
-        // SAFETY: the pages are ours.
-        unsafe { sys::advise(start, size, advice) }
+        self.while_it_stands(|| {
+            // SAFETY: the pages are ours.
+            unsafe { sys::advise(start, size, advice) }
+        })
     }
 
     /// Lets go of the whole pages inside `range` of a shared mapping: `ResourceBusy` if any of them
@@ -63,8 +70,10 @@ impl Span {
         // SAFETY: the pages lie inside the span.
         let start = unsafe { self.base.add(pages.start - base) };
         let dropped = self.memory.locked.unless_held(&pages, || {
-            // SAFETY: they are ours; the view's mode says that the mapping is shared.
-            unsafe { sys::drop_pages(start, pages.len()) }
+            self.while_it_stands(|| {
+                // SAFETY: they are ours; the view's mode says that the mapping is shared.
+                unsafe { sys::drop_pages(start, pages.len()) }
+            })
         });
         dropped.unwrap_or_else(|| Err(io::ErrorKind::ResourceBusy.into()))
     }
@@ -75,7 +84,7 @@ impl Span {
         let first = start.addr().get();
         // SAFETY: the pages are ours.
         let lock = || unsafe { sys::lock_memory(start, size) };
-        self.memory.locked.hold(first..first + size, lock)
+        self.memory.locked.hold(first..first + size, || self.while_it_stands(lock))
     }
 
     /// Undoes one [`lock`](Self::lock) of the same range.
@@ -87,7 +96,8 @@ impl Span {
             let start = unsafe { start.add(part.start - first) };
             // SAFETY: the pages are ours. It does not fail for mapped pages that were locked; if
             // it did, ending the map unlocks too.
-            let _ = unsafe { sys::unlock_memory(start, part.len()) };
+            let unlock = || unsafe { sys::unlock_memory(start, part.len()) };
+            let _ = self.while_it_stands(unlock);
         });
     }
 
@@ -104,8 +114,10 @@ impl Span {
     /// Whether the page of the byte at `offset` is in memory, if the system says.
     pub(crate) fn is_resident(&self, offset: usize) -> Option<bool> {
         let (start, _) = self.pages(&(offset..(offset + 1).min(self.size)))?;
-        // SAFETY: the page is ours.
-        unsafe { sys::is_resident(start) }
+        self.while_it_stands(|| {
+            // SAFETY: the page is ours.
+            unsafe { sys::is_resident(start) }
+        })
     }
 
     /// Starts reading in the pages that touch any of the ranges, which must lie inside; how many
@@ -120,8 +132,10 @@ impl Span {
         if runs.is_empty() {
             return Ok((0, 0));
         }
-        // SAFETY: the pages are ours.
-        let calls = unsafe { sys::prefetch_runs(&runs) }?;
+        let calls = self.while_it_stands(|| {
+            // SAFETY: the pages are ours.
+            unsafe { sys::prefetch_runs(&runs) }
+        })?;
         Ok((runs.len(), calls))
     }
 
@@ -130,8 +144,28 @@ impl Span {
     pub(crate) fn resident_size(&self, range: Range<usize>) -> io::Result<usize> {
         let Some((start, size)) = self.pages(&range) else { return Ok(range.len()) };
         let lead = self.base.addr().get() + range.start - start.addr().get();
-        // SAFETY: the pages are ours.
-        let size = unsafe { sys::resident_size(start, size) }?;
+        let size = self.while_it_stands(|| {
+            // SAFETY: the pages are ours.
+            unsafe { sys::resident_size(start, size) }
+        })?;
         Ok(size.saturating_sub(lead).min(range.len()))
+    }
+    /// Stores into every page that touches `range` without changing anything: zero is added to its
+    /// first word in one step, so what others store there meanwhile stays.
+    pub(crate) fn touch(&self, range: &Range<usize>) -> Result<(), Stop> {
+        if self.memory.writable == Writable::No {
+            return Err(Stop::ReadOnly);
+        }
+        if !guard::HAS_ATOMICS {
+            return Err(Stop::NoAtomics);
+        }
+        let Some((start, size)) = self.pages(range) else { return Ok(()) };
+        for at in (0..size).step_by(sys::page_size()) {
+            // SAFETY: the start of a page of ours.
+            let word = unsafe { start.add(at) };
+            // SAFETY: pages are mapped whole, and start aligned.
+            self.guarded(|| unsafe { <u32 as AtomicWord>::add(word.as_ptr(), 0) })?;
+        }
+        Ok(())
     }
 }

@@ -187,8 +187,8 @@ fn explain_open(error: Error) -> Error {
 /// Gives a new file its length.
 fn reserve(file: &File, len: u64, space: Space) -> io::Result<()> {
     let object = sys::object_of_file(file.try_clone()?);
-    if len > 0 && space == Space::Allocate {
-        sys::allocate(&object, 0, len)?;
+    match space {
+        Space::Allocate => super::space::grow(&object, len).map_err(|short| short.error),
+        Space::Sparse => sys::truncate(&object, len),
     }
-    sys::truncate(&object, len)
 }

@@ -9,6 +9,7 @@ mod create;
 mod currency;
 mod inherit;
 mod named;
+pub(crate) mod space;
 mod state;
 
 pub use create::SectionOptions;
@@ -322,24 +323,24 @@ impl Section {
         }
         let _resizing = self.inner.resizing.write().unwrap_or_else(|broken| broken.into_inner());
         let before = self.len()?;
-        if len > before && space == Space::Allocate {
-            return self.allocate_up_to(len).map_err(|error| {
-                // What was allocated past the old end goes back, unless somebody else has made the
+        let object = &self.inner.object;
+        let outcome = match space {
+            Space::Sparse => sys::truncate(object, len),
+            Space::Allocate if len > before => space::grow(object, len).map_err(|short| {
+                // What was taken past the old end goes back, unless somebody else has made the
                 // section longer meanwhile; the first error is the one to tell.
-                if sys::len(&self.inner.object).is_ok_and(|now| now == before) {
-                    let _ = sys::truncate(&self.inner.object, before);
+                let ours = |now| now == before || Some(now) == short.reached;
+                if sys::len(object).is_ok_and(ours) {
+                    let _ = sys::truncate(object, before);
                 }
-                self.os(DOING, error).because(format!("asked for {len} bytes, it has {before}"))
-            });
-        }
-        let cut = sys::truncate(&self.inner.object, len);
-        let filled = match space {
-            Space::Allocate if len > 0 => {
-                cut.and_then(|()| sys::allocate(&self.inner.object, 0, len))
+                short.error
+            }),
+            // Space first: if there is none, nothing has been cut off yet.
+            Space::Allocate => {
+                space::allocate(object, 0..len).and_then(|()| sys::truncate(object, len))
             }
-            _ => cut,
         };
-        filled.map_err(|error| {
+        outcome.map_err(|error| {
             self.os(DOING, error).because(format!("asked for {len} bytes, it has {before}"))
         })
     }
@@ -355,21 +356,13 @@ impl Section {
             return Ok(());
         }
         let outcome = match space {
-            Space::Allocate => self.allocate_up_to(len),
-            Space::Sparse => sys::extend_sparse(&self.inner.object, len),
+            Space::Allocate => space::grow(&self.inner.object, len),
+            Space::Sparse => sys::lengthen(&self.inner.object, len),
         };
-        outcome.map_err(|error| {
-            self.os(DOING, error).because(format!("asked for {len} bytes, it had {before}"))
+        // What was gained stays: by now somebody else may have built on it.
+        outcome.map_err(|short| {
+            self.os(DOING, short.error).because(format!("asked for {len} bytes, it had {before}"))
         })
-    }
-
-    /// Allocates everything below `len`; only where that does not give the length, sets it.
-    fn allocate_up_to(&self, len: u64) -> std::io::Result<()> {
-        sys::allocate(&self.inner.object, 0, len)?;
-        if sys::len(&self.inner.object)? < len {
-            sys::truncate(&self.inner.object, len)?;
-        }
-        Ok(())
     }
 
     /// Gives `range` space on the device, without changing length or content.
@@ -380,11 +373,12 @@ impl Section {
         const DOING: &str = "allocate space in";
         self.want_write(DOING)?;
         let range = self.resolve(range, DOING)?;
-        if range.is_empty() {
-            return Ok(());
+        if self.inner.kind == SectionKind::Device {
+            return Ok(()); // a device has all the space that it is
         }
-        sys::allocate(&self.inner.object, range.start, range.end)
-            .map_err(|error| self.os(DOING, error).at_offset(range.start))
+        let start = range.start;
+        space::allocate(&self.inner.object, range)
+            .map_err(|error| self.os(DOING, error).at_offset(start))
     }
 
     /// Makes everything written to the section durable, as far as `level` says, by whichever view,

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use rustix::fs::{FallocateFlags, MemfdFlags, RenameFlags, SealFlags};
+use rustix::fs::{MemfdFlags, RenameFlags, SealFlags};
 use rustix::mm::MapFlags;
 
-use super::unix::{check, check_size_limit, raw};
+use super::unix::{check, raw};
 use super::{Object, Protection, Waited};
 use crate::Flush;
 
@@ -25,7 +25,7 @@ pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
     let fd = rustix::fs::memfd_create("bifolio", flags | MemfdFlags::NOEXEC_SEAL)
         .or_else(|_| rustix::fs::memfd_create("bifolio", flags))?;
     let file = File::from(fd);
-    file.set_len(len)?;
+    super::truncate(&file, len)?;
     Ok(file)
 }
 
@@ -66,74 +66,6 @@ pub(crate) fn block_device_len(file: &File) -> io::Result<u64> {
     let number = u64::try_from(raw(file)).unwrap_or(u64::MAX);
     let anew = File::open(inherited_path(number))?;
     Ok(rustix::fs::seek(&anew, rustix::fs::SeekFrom::End(0))?)
-}
-
-/// Gives `from..to` space on the device. Bytes that are there stay.
-///
-/// First all of it without a change of length, then the length: so a disk that turns out too small
-/// leaves the length as it was, and who else extends the file meanwhile keeps what he gained.
-pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
-    if to > object.metadata()?.len() {
-        check_size_limit(to)?;
-    }
-    for flags in [FallocateFlags::KEEP_SIZE, FallocateFlags::empty()] {
-        loop {
-            match rustix::fs::fallocate(object, flags, from, to - from) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::OPNOTSUPP) => return allocate_by_zeros(object, from, to),
-                result => break result?,
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Gives a file that nobody else has yet its length, with space behind all of it: in one call, as
-/// there is no length to be kept if the disk is too small.
-pub(crate) fn allocate_new(object: &Object, len: u64) -> io::Result<()> {
-    check_size_limit(len)?;
-    loop {
-        match rustix::fs::fallocate(object, FallocateFlags::empty(), 0, len) {
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::OPNOTSUPP) => return allocate_by_zeros(object, 0, len),
-            result => return Ok(result?),
-        }
-    }
-}
-
-/// Where the file system cannot allocate, zeros are written into the holes and past the end.
-fn allocate_by_zeros(object: &Object, from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; 1 << 20];
-    let end = object.metadata()?.len();
-    let mut at = from.max(end);
-    for hole in holes(object, from..end.min(to))? {
-        write_zeros(object, hole, &zeros)?;
-    }
-    while at < to {
-        let size = zeros.len().min(usize::try_from(to - at).unwrap_or(usize::MAX));
-        at += super::write_at(object, at, &zeros[..size])? as u64;
-    }
-    Ok(())
-}
-
-fn write_zeros(object: &Object, range: std::ops::Range<u64>, zeros: &[u8]) -> io::Result<()> {
-    let mut at = range.start;
-    while at < range.end {
-        let size = zeros.len().min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
-        at += super::write_at(object, at, &zeros[..size])? as u64;
-    }
-    Ok(())
-}
-
-/// The parts of `range` that have no space behind them, in order. File systems that cannot tell
-/// answer that there is none.
-pub(crate) fn holes(
-    object: &Object,
-    range: std::ops::Range<u64>,
-) -> io::Result<Vec<std::ops::Range<u64>>> {
-    // An own open file description, since seeking moves the cursor of every duplicate.
-    let file = File::open(inherited_path(super::inheritance_number(object)))?;
-    super::unix::holes_by_seeking(&file, range)
 }
 
 /// The name under which this process sees one of its own descriptors.
@@ -380,15 +312,6 @@ pub(crate) fn read_ahead(object: &Object) -> Option<u64> {
     let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
     let kib: u64 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
     Some(kib * 1024)
-}
-
-/// Extends a file without space behind what is new, but for its last byte: allocating that one
-/// makes the file longer and, unlike setting the length, never shorter, whoever else grows it.
-pub(crate) fn extend_sparse(object: &Object, len: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(object, FallocateFlags::empty(), len - 1, 1) {
-        Err(rustix::io::Errno::OPNOTSUPP) => super::truncate(object, len),
-        result => Ok(result?),
-    }
 }
 
 /// Whether calls on the file and maps of it show the same bytes: on the file systems that are known

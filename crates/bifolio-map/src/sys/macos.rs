@@ -4,7 +4,6 @@
 use std::ffi::{CString, OsString, c_int, c_void};
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::mm::MapFlags;
 
-use super::unix::{check, check_size_limit, map_over, raw};
+use super::unix::{check, map_over, raw};
 use super::{Object, Protection, Waited};
 use crate::Flush;
 use crate::fault::guard::Word;
@@ -36,7 +35,7 @@ pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
             Err(error) => return Err(error),
             Ok(file) => {
                 super::vanish(&path)?;
-                file.set_len(len)?;
+                super::truncate(&file, len)?;
                 return Ok(file);
             }
         }
@@ -75,80 +74,6 @@ pub(crate) fn block_device_len(file: &File) -> io::Result<u64> {
     // SAFETY: the request writes a 64-bit number.
     check(unsafe { libc::ioctl(raw(file), BLOCK_COUNT, &raw mut count) })?;
     Ok(count.saturating_mul(u64::from(size)))
-}
-
-/// Gives `from..to` space on the device. Bytes that are there stay. `F_PREALLOCATE` adds to
-/// the end of what is allocated; holes before it are filled with zeros.
-pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
-    check_size_limit(to)?;
-    let metadata = object.metadata()?;
-    let end = metadata.len();
-    for hole in holes(object, from..end.min(to))? {
-        write_zeros(object, hole)?;
-    }
-    let there = super::allocated(object)?.max(end);
-    if to <= there {
-        return Ok(());
-    }
-    let Ok(more) = i64::try_from(to - there) else {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    };
-    // In one piece if there is one that is large enough, otherwise in many.
-    let mut outcome = preallocate(object, more, libc::F_ALLOCATECONTIG | libc::F_ALLOCATEALL);
-    if outcome.is_err() {
-        outcome = preallocate(object, more, libc::F_ALLOCATEALL);
-    }
-    match outcome {
-        // File systems that cannot allocate ahead: what is written has space.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTSUP | libc::EINVAL)) => {
-            write_zeros(object, from.max(end)..to)
-        }
-        result => result,
-    }
-}
-
-/// Gives a file that nobody else has yet its length, with space behind all of it.
-pub(crate) fn allocate_new(object: &Object, len: u64) -> io::Result<()> {
-    allocate(object, 0, len)?;
-    super::truncate(object, len)
-}
-
-fn preallocate(object: &Object, more: i64, flags: u32) -> io::Result<()> {
-    let mut request = libc::fstore_t {
-        fst_flags: flags,
-        fst_posmode: libc::F_PEOFPOSMODE,
-        fst_offset: 0,
-        fst_length: more,
-        fst_bytesalloc: 0,
-    };
-    // SAFETY: the pointer is to an initialised request, into which the kernel writes its answer.
-    check(unsafe { libc::fcntl(raw(object), libc::F_PREALLOCATE, &raw mut request) })
-}
-
-fn write_zeros(object: &Object, range: Range<u64>) -> io::Result<()> {
-    let zeros = vec![0; 1 << 20];
-    let mut at = range.start;
-    while at < range.end {
-        let size = zeros.len().min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
-        match super::write_at(object, at, &zeros[..size])? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => at += written as u64,
-        }
-    }
-    Ok(())
-}
-
-/// The parts of `range` that have no space behind them, in order. File systems that cannot tell
-/// answer that there is none; so does a file that has no path, since seeking would move the cursor
-/// of every duplicate of the descriptor and there is no other way to open it anew.
-pub(crate) fn holes(object: &Object, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
-    let Some(file) = path_of(object).and_then(|path| File::open(path).ok()) else {
-        return Ok(Vec::new());
-    };
-    if super::identity(&file)? != super::identity(object)? {
-        return Ok(Vec::new());
-    }
-    super::unix::holes_by_seeking(&file, range)
 }
 
 /// The name under which this process sees one of its own descriptors.
@@ -526,11 +451,6 @@ pub(crate) unsafe fn wake(at: *const u8, count: u32) -> u32 {
 /// Bytes that the system reads ahead of a sequential reader: it does not say.
 pub(crate) fn read_ahead(_object: &Object) -> Option<u64> {
     None
-}
-
-/// Extends a file without space behind what is new. The system only sets lengths.
-pub(crate) fn extend_sparse(object: &Object, len: u64) -> io::Result<()> {
-    super::truncate(object, len)
 }
 
 /// Whether calls on the file and maps of it show the same bytes: on local file systems always.

@@ -16,6 +16,7 @@ cfg_select! {
         mod linux_names;
         mod linux_mappers;
         mod linux_residency;
+        mod linux_space;
         mod lock_unix;
         mod names_unix;
         mod unix;
@@ -40,6 +41,7 @@ cfg_select! {
         pub(crate) use linux_mappers::mappers;
         use linux_residency::name_in_maps;
         pub(crate) use linux_residency::*;
+        pub(crate) use linux_space::*;
         pub(crate) use lock_unix::*;
         pub(crate) use names_unix::*;
         pub(crate) use unix::*;
@@ -53,6 +55,7 @@ cfg_select! {
         mod macos_names;
         mod names_unix;
         mod macos_residency;
+        mod macos_space;
         mod unix;
         use macos_names as names_here;
         pub(crate) use lock_unix::*;
@@ -62,6 +65,7 @@ cfg_select! {
         pub(crate) use no_engine::*;
         pub(crate) use names_unix::*;
         pub(crate) use macos_residency::*;
+        pub(crate) use macos_space::*;
         pub(crate) use unix::*;
     }
     windows => {
@@ -81,6 +85,7 @@ cfg_select! {
         mod windows_residency;
         mod windows_section;
         mod windows_words;
+        mod windows_space;
         pub(crate) use windows::*;
         pub(crate) use windows_facts::*;
         pub(crate) use windows_file::*;
@@ -93,6 +98,7 @@ cfg_select! {
         pub(crate) use windows_reserve::*;
         pub(crate) use windows_resident::*;
         pub(crate) use windows_residency::*;
+        pub(crate) use windows_space::*;
     }
 }
 
@@ -226,4 +232,30 @@ pub(crate) enum Waited {
     Changed,
     TimedOut,
     Fault,
+}
+
+/// What became of asking the system for space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "no system gives all of these answers")]
+pub(crate) enum Allocated {
+    /// Every byte has it.
+    All,
+    /// Only bytes past the end have it: holes before it are as they were.
+    PastTheEnd,
+    /// The file system has no such call.
+    Nothing,
+}
+
+/// Growth that ended before the length that was asked for.
+#[derive(Debug)]
+pub(crate) struct Short {
+    /// The length that the file was left at, if it was changed.
+    pub(crate) reached: Option<u64>,
+    pub(crate) error: std::io::Error,
+}
+
+impl From<std::io::Error> for Short {
+    fn from(error: std::io::Error) -> Self {
+        Self { reached: None, error }
+    }
 }

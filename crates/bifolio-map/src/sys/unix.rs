@@ -127,6 +127,12 @@ pub(crate) fn allocated(object: &Object) -> io::Result<u64> {
     Ok(object.metadata()?.blocks().saturating_mul(512))
 }
 
+/// Bytes that are free on the file system, if it says.
+pub(crate) fn space_left(object: &Object) -> Option<u64> {
+    let found = rustix::fs::fstatvfs(object).ok()?;
+    (found.f_blocks > 0).then(|| found.f_bfree.saturating_mul(found.f_frsize))
+}
+
 /// Fails where the kernel would send `SIGXFSZ`, which ends a process that does not expect it: a
 /// file of this process may not grow past `RLIMIT_FSIZE`. Costs a tenth of a microsecond.
 pub(crate) fn check_size_limit(end: u64) -> io::Result<()> {

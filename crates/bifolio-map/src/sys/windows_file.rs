@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::ops::Range;
 use std::os::windows::ffi::OsStringExt;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
@@ -13,13 +12,10 @@ use std::ptr;
 use windows_sys::Wdk::Storage::FileSystem as native;
 use windows_sys::Win32::Foundation as codes;
 use windows_sys::Win32::Storage::FileSystem as files;
-use windows_sys::Win32::System::IO::{DeviceIoControl, IO_STATUS_BLOCK};
-use windows_sys::Win32::System::Ioctl::{
-    FILE_ALLOCATED_RANGE_BUFFER, FSCTL_QUERY_ALLOCATED_RANGES,
-};
+use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
 use super::windows::{check, error_of, is_code, kind_of_type, past_locks, this_process, wide};
-use super::windows_map::{write_by_views, zero_by_views};
+use super::windows_map::write_by_views;
 use super::windows_pagefile::PageFile;
 use super::{FileKind, Identity};
 use crate::section::{Access, Create, SectionKind};
@@ -170,115 +166,6 @@ pub(crate) fn truncate(object: &Object, len: u64) -> io::Result<()> {
         Object::File(file) => file.set_len(len),
         Object::PageFile(memory) => memory.set_len(len),
     }
-}
-
-/// Gives `from..to` space on the device. Bytes that are there stay.
-pub(crate) fn allocate(object: &Object, from: u64, to: u64) -> io::Result<()> {
-    let file = match object {
-        Object::File(file) => file,
-        Object::PageFile(memory) => return memory.commit_to(to),
-    };
-    let end = file.metadata()?.len();
-    for hole in holes(object, from..end.min(to))? {
-        zero_by_views(file, hole)?;
-    }
-    if to <= end {
-        return Ok(());
-    }
-    let Ok(size) = i64::try_from(to) else { return Err(io::ErrorKind::FileTooLarge.into()) };
-    let wanted = files::FILE_ALLOCATION_INFO { AllocationSize: size };
-    let size = u32::try_from(size_of_val(&wanted)).expect("a structure of one number");
-    // SAFETY: the pointer is to the structure that the class wants. The size is past the end of
-    // the file, so nothing is cut off.
-    let outcome = check(unsafe {
-        files::SetFileInformationByHandle(
-            file.as_raw_handle(),
-            files::FileAllocationInfo,
-            (&raw const wanted).cast(),
-            size,
-        )
-    });
-    match outcome {
-        // File systems that cannot allocate ahead (and Wine): what is written has space.
-        Err(error)
-            if is_code(&error, codes::ERROR_NOT_SUPPORTED)
-                || is_code(&error, codes::ERROR_INVALID_FUNCTION)
-                || is_code(&error, codes::ERROR_CALL_NOT_IMPLEMENTED)
-                || is_code(&error, codes::ERROR_INVALID_PARAMETER) =>
-        {
-            file.set_len(to)?;
-            zero_by_views(file, from.max(end)..to)
-        }
-        result => result,
-    }
-}
-
-/// The parts of `range` that have no space behind them, in order. File systems that cannot tell
-/// answer that there is none.
-pub(crate) fn holes(object: &Object, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
-    let Object::File(file) = object else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    // Everything before `at` is known; what is allocated ends at `data_end`.
-    let mut at = range.start;
-    while at < range.end {
-        let Some((data, more)) = allocated_ranges(file, at..range.end)? else {
-            return Ok(Vec::new());
-        };
-        for part in data {
-            if part.start > at {
-                found.push(at..part.start.min(range.end));
-            }
-            at = at.max(part.end);
-        }
-        if !more {
-            if at < range.end {
-                found.push(at..range.end);
-            }
-            break;
-        }
-    }
-    Ok(found)
-}
-
-/// The first allocated ranges in `range`, and whether there are more; `None` where the file system
-/// does not know.
-fn allocated_ranges(file: &File, range: Range<u64>) -> io::Result<Option<(Vec<Range<u64>>, bool)>> {
-    let signed =
-        |n: u64| i64::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
-    let asked = FILE_ALLOCATED_RANGE_BUFFER {
-        FileOffset: signed(range.start)?,
-        Length: signed(range.end - range.start)?,
-    };
-    let mut found = [FILE_ALLOCATED_RANGE_BUFFER::default(); 64];
-    let mut size = 0;
-    let small = |n: usize| u32::try_from(n).expect("a small structure");
-    // SAFETY: both pointers are to structures of the sizes that are given; the handle is
-    // synchronous, so the call is over when it returns.
-    let outcome = check(unsafe {
-        DeviceIoControl(
-            file.as_raw_handle(),
-            FSCTL_QUERY_ALLOCATED_RANGES,
-            (&raw const asked).cast(),
-            small(size_of_val(&asked)),
-            found.as_mut_ptr().cast(),
-            small(size_of_val(&found)),
-            &raw mut size,
-            ptr::null_mut(),
-        )
-    });
-    let more = match outcome {
-        Ok(()) => false,
-        Err(error) if is_code(&error, codes::ERROR_MORE_DATA) => true,
-        Err(_) => return Ok(None),
-    };
-    let count = size as usize / size_of::<FILE_ALLOCATED_RANGE_BUFFER>();
-    let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
-    let ranges = found[..count].iter().map(|part| {
-        let start = unsigned(part.FileOffset);
-        start..start.saturating_add(unsigned(part.Length))
-    });
-    // An answer without a range that promises more would be asked for ever.
-    Ok(Some((ranges.collect(), more && count > 0)))
 }
 
 /// The rights with which a handle was opened.
@@ -533,11 +420,6 @@ pub(crate) fn open_inherited(
         return Err(io::ErrorKind::NotFound.into());
     }
     Ok(Object::File(File::from(handle)))
-}
-
-/// Extends a file without space behind what is new. The system only sets lengths.
-pub(crate) fn extend_sparse(object: &Object, len: u64) -> io::Result<()> {
-    super::truncate(object, len)
 }
 
 /// Whether calls on the file and maps of it show the same bytes: on local file systems always.

@@ -130,7 +130,10 @@ pub(crate) fn try_ability(name: &str, _dir: &Path, file: &File) -> io::Result<()
             let outcome = super::try_lock(file, &(0..1), super::LockKind::Exclusive);
             outcome.and_then(|()| super::unlock(file, &(0..1)))
         }
-        _ => super::allocate(&super::object_of_file(file.try_clone()?), 0, 4096),
+        _ => match super::allocate(&super::object_of_file(file.try_clone()?), 0, 4096)? {
+            super::Allocated::Nothing => Err(io::ErrorKind::Unsupported.into()),
+            _ => Ok(()),
+        },
     }
 }
 

@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard};
 
@@ -90,14 +89,6 @@ pub(super) fn write_by_views(file: &File, offset: u64, bytes: &[u8]) -> io::Resu
         done += size;
         // SAFETY: the bytes are mapped for writing during the call.
         unsafe { guard::copy_in(at, part) }
-    })
-}
-
-/// Sets bytes of a file to zero by views, as above: so they have space behind them.
-pub(super) fn zero_by_views(file: &File, range: Range<u64>) -> io::Result<()> {
-    access_by_views(file, range.start, range.end - range.start, |at, size| {
-        // SAFETY: the bytes are mapped for writing during the call.
-        unsafe { guard::fill(at, 0, size) }
     })
 }
 

@@ -457,7 +457,7 @@ fn create_memory(
 fn size_file(file: &File, wanted: &Wanted<'_>) -> io::Result<()> {
     let object = Object::File(file.try_clone()?);
     if wanted.space == Space::Allocate && wanted.len > 0 {
-        super::allocate(&object, 0, wanted.len)?;
+        super::allocate_new(&object, wanted.len)?;
     }
     super::truncate(&object, wanted.len)
 }

@@ -1,7 +1,9 @@
 //! Limits of the process are errors that name the limit. Each in a process of its own.
 
 use bifolio_map::storage::{OpenMode, RealStorage, Storage};
-use bifolio_map::{ErrorKind, Read, ReadWrite, Scratch, Section, Space, View};
+use bifolio_map::{
+    ErrorKind, Frozen, GrowableView, Read, ReadWrite, Scratch, Section, Space, View,
+};
 use bifolio_testkit::skip::Skip;
 use bifolio_testkit::this_test;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -94,6 +96,33 @@ fn the_file_size_limit_is_storage_full_and_leaves_nothing_behind() {
         refused(file.write_at(4 * page(), b"past it"), ErrorKind::StorageFull);
         refused(file.write_at(4 * page() - 3, b"over it"), ErrorKind::StorageFull);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    });
+}
+
+#[test]
+fn memory_without_a_file_and_growth_without_space_heed_the_file_size_limit_too() {
+    alone(this_test!(), || {
+        // To the system such memory is a file: SIGXFSZ would be sent for it as well.
+        let dir = directory();
+        let section = Section::create(dir.path().join("file"), 8 * page()).unwrap();
+        let growable: GrowableView<ReadWrite> = section.growable(1 << 20).unwrap();
+        let memory = Section::anonymous(2 * page()).unwrap();
+        let growing_memory: GrowableView<ReadWrite> = memory.growable(1 << 20).unwrap();
+        limit(Resource::Fsize, 4 * page());
+        refused(Section::anonymous(5 * page()), ErrorKind::StorageFull);
+        refused(section.snapshot(), ErrorKind::StorageFull);
+        refused(section.freeze_copy(), ErrorKind::StorageFull);
+        let bytes = pattern(0, 5 * 4096);
+        refused(Frozen::copy_of(bytes), ErrorKind::StorageFull);
+        for space in [Space::Allocate, Space::Sparse] {
+            refused(growable.grow_to(9 * page(), space), ErrorKind::StorageFull);
+            refused(growing_memory.grow_to(5 * page(), space), ErrorKind::StorageFull);
+            refused(memory.set_len(5 * page(), space), ErrorKind::StorageFull);
+        }
+        assert_eq!((section.len().unwrap(), memory.len().unwrap()), (8 * page(), 2 * page()));
+        section.allocate(..).unwrap();
+        growing_memory.grow_to(4 * page(), Space::Allocate).unwrap();
+        assert_eq!(&*Frozen::copy_of(&bytes[..4 * 4096]).unwrap(), &bytes[..4 * 4096]);
     });
 }
 

@@ -54,6 +54,8 @@ mod refusals;
 mod residency;
 mod sections;
 #[cfg(target_os = "linux")]
+mod space;
+#[cfg(target_os = "linux")]
 mod special;
 mod storage;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,5 @@
-//! Small private file systems: a tmpfs of a given size, and ext4, xfs and btrfs in image files.
+//! Small private file systems: a tmpfs of a given size, a ramfs, and ext4, ext3, xfs and btrfs in
+//! image files.
 //!
 //! Each is mounted in a private directory of its own and is gone when its handle is dropped, also
 //! by a panic. What a process leaves that was killed is swept up by the next one that mounts.
@@ -34,17 +35,7 @@ impl Tmpfs {
     /// A skip where this process may not mount; see
     /// [`in_user_namespace`](crate::privilege::in_user_namespace) for ordinary users.
     pub fn new(size: u64) -> Result<Self, Obstacle> {
-        need_mounts()?;
-        let place = Place::new().map_err(failed("make a directory"))?;
-        let point = place.path().join(MOUNT_POINT);
-        fs::create_dir(&point).map_err(failed("make a directory"))?;
-        let options = format!("size={size},mode=0777");
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        match mount(Some("tmpfs"), &point, Some("tmpfs"), flags, Some(options.as_str())) {
-            Ok(()) => Ok(Self { place }),
-            Err(Errno::EPERM) => Err(Skip::because("mounting is not permitted here").into()),
-            Err(error) => Err(failed("mount a tmpfs")(error.into())),
-        }
+        in_memory("tmpfs", &format!("size={size},mode=0777")).map(|place| Self { place })
     }
 
     /// Where it is mounted.
@@ -54,11 +45,50 @@ impl Tmpfs {
     }
 }
 
+/// A file system in memory that can do very little: neither allocate nor find holes nor count the
+/// space of a file. It has no size limit: write little to it.
+#[derive(Debug)]
+pub struct Ramfs {
+    place: Place,
+}
+
+impl Ramfs {
+    /// Mounts one.
+    ///
+    /// # Errors
+    /// As [`Tmpfs::new`].
+    pub fn new() -> Result<Self, Obstacle> {
+        in_memory("ramfs", "mode=0777").map(|place| Self { place })
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.place.path().join(MOUNT_POINT)
+    }
+}
+
+/// Mounts a file system without a device in a place of its own.
+fn in_memory(kind: &str, options: &str) -> Result<Place, Obstacle> {
+    need_mounts()?;
+    let place = Place::new().map_err(failed("make a directory"))?;
+    let point = place.path().join(MOUNT_POINT);
+    fs::create_dir(&point).map_err(failed("make a directory"))?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    match mount(Some(kind), &point, Some(kind), flags, Some(options)) {
+        Ok(()) => Ok(place),
+        Err(Errno::EPERM) => Err(Skip::because("mounting is not permitted here").into()),
+        Err(error) => Err(failed("mount a file system in memory")(error.into())),
+    }
+}
+
 /// A kind of file system that lives on a block device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Filesystem {
     /// ext4, with 4 KiB blocks.
     Ext4,
+    /// ext3, by Linux's ext4 driver, with 4 KiB blocks: it cannot allocate (`fallocate`).
+    Ext3,
     /// XFS.
     Xfs,
     /// Btrfs.
@@ -67,13 +97,14 @@ pub enum Filesystem {
 
 impl Filesystem {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Ext4, Self::Xfs, Self::Btrfs];
+    pub const ALL: [Self; 4] = [Self::Ext4, Self::Ext3, Self::Xfs, Self::Btrfs];
 
     /// The name that the system knows it by.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ext4 => "ext4",
+            Self::Ext3 => "ext3",
             Self::Xfs => "xfs",
             Self::Btrfs => "btrfs",
         }
@@ -83,7 +114,7 @@ impl Filesystem {
     #[must_use]
     pub fn least_size(self) -> u64 {
         match self {
-            Self::Ext4 => 8 << 20,
+            Self::Ext4 | Self::Ext3 => 8 << 20,
             Self::Xfs => 300 << 20,
             Self::Btrfs => 114 << 20,
         }
@@ -92,7 +123,7 @@ impl Filesystem {
     /// The package in which Debian keeps its `mkfs`.
     fn package(self) -> &'static str {
         match self {
-            Self::Ext4 => "e2fsprogs",
+            Self::Ext4 | Self::Ext3 => "e2fsprogs",
             Self::Xfs => "xfsprogs",
             Self::Btrfs => "btrfs-progs",
         }
@@ -102,7 +133,7 @@ impl Filesystem {
     fn make(self, image: &Path) -> Result<(), Obstacle> {
         let program = format!("mkfs.{}", self.name());
         let options: &[&str] = match self {
-            Self::Ext4 => &["-q", "-F", "-b", "4096"],
+            Self::Ext4 | Self::Ext3 => &["-q", "-F", "-b", "4096"],
             Self::Xfs | Self::Btrfs => &["-q", "-f"],
         };
         let mut command = Command::new(&program);

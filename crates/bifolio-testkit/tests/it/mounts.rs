@@ -6,7 +6,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use bifolio_testkit::child::{self, Rerun};
-use bifolio_testkit::mount::{Filesystem, Image, Tmpfs};
+use bifolio_testkit::mount::{Filesystem, Image, Ramfs, Tmpfs};
 use bifolio_testkit::privilege::{Namespace, in_user_namespace, need_mounts};
 use bifolio_testkit::{skip, this_test};
 
@@ -30,6 +30,21 @@ fn a_tmpfs_is_full_when_its_size_is_written() {
     let mut file = fs::File::create(tmpfs.path().join("file")).unwrap();
     file.write_all(&[1; 64 << 10]).unwrap();
     assert_eq!(file.write_all(&[1]).unwrap_err().kind(), ErrorKind::StorageFull);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "mounts file systems")]
+fn a_ramfs_has_no_call_that_allocates() {
+    if !may_mount(this_test!()) {
+        return;
+    }
+    let ramfs = Ramfs::new().unwrap();
+    let path = ramfs.path();
+    let file = fs::File::create(path.join("file")).unwrap();
+    let refused = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 10);
+    assert_eq!(refused, Err(rustix::io::Errno::OPNOTSUPP));
+    drop((file, ramfs));
+    assert!(!is_mounted(&path));
 }
 
 #[test]

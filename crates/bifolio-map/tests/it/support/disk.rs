@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bifolio_testkit::mount::{Filesystem, Image, Tmpfs};
+use bifolio_testkit::mount::{Filesystem, Image, Ramfs, Tmpfs};
 use bifolio_testkit::privilege::{Namespace, in_user_namespace};
 use bifolio_testkit::skip::{Skip, or_count};
 
@@ -19,13 +19,34 @@ pub(crate) fn on_tmpfs(test: &str, size: u64, body: impl FnOnce(&Path)) {
     body(&tmpfs.path());
 }
 
+/// Runs `body` on a ramfs, which can neither allocate nor count; an ordinary user's in a namespace.
+#[track_caller]
+pub(crate) fn on_ramfs(test: &str, body: impl FnOnce(&Path)) {
+    if or_count(in_user_namespace(test)) != Some(Namespace::Inside) {
+        return;
+    }
+    let Some(ramfs) = or_count(Ramfs::new()) else { return };
+    body(&ramfs.path());
+}
+
 /// Runs `body` on an ext4 of so many bytes, if we are root. Its image has holes and lies in a
 /// tmpfs of `memory` bytes, whose directory `body` gets too.
 #[track_caller]
 pub(crate) fn on_ext4(size: u64, memory: u64, body: impl FnOnce(&Image, &Path)) {
+    on_image(Filesystem::Ext4, size, memory, body);
+}
+
+/// The same on an ext3, which cannot allocate.
+#[track_caller]
+pub(crate) fn on_ext3(size: u64, body: impl FnOnce(&Path)) {
+    on_image(Filesystem::Ext3, size, size + (8 << 20), |image, _| body(&image.path()));
+}
+
+#[track_caller]
+fn on_image(kind: Filesystem, size: u64, memory: u64, body: impl FnOnce(&Image, &Path)) {
     let tmpfs = bifolio_testkit::privilege::need_root().map_err(Into::into);
     let Some(tmpfs) = or_count(tmpfs.and_then(|()| Tmpfs::new(memory))) else { return };
-    let image = Image::in_dir(&tmpfs.path(), Filesystem::Ext4, size);
+    let image = Image::in_dir(&tmpfs.path(), kind, size);
     let Some(image) = or_count(image) else { return };
     body(&image, &tmpfs.path());
 }
