@@ -26,8 +26,15 @@ pub enum ScanPlan {
 
 /// Bytes that go by one way before another may be chosen.
 const STRETCH: u64 = 512 << 10;
+/// Bytes that are copied from the map at once, and asked for ahead: few enough for the processor to
+/// have their lines in flight while the caller looks at the ones before. On a Zen 4 a live map was
+/// scanned at 0.73 of a slice's speed by 4 KiB, at 0.42 by 16 KiB, in one run each.
+const MAP_PIECE: usize = 4 << 10;
 /// Bytes for which one answer about where they are is good: more than any system reads ahead.
 const COLD_RUN: u64 = 32 << 20;
+/// The same for bytes that are in memory: asking costs two system calls, which are felt if they are
+/// made for each stretch (0.73 became 0.80 of a slice's speed).
+const WARM_RUN: u64 = 4 << 20;
 
 impl<M: Mode> View<M> {
     /// Calls `look` with piece after piece of `range`, in order, until it breaks. Pieces are
@@ -75,17 +82,25 @@ impl<M: Mode> View<M> {
         let mut buffer = Vec::new();
         let mut ways = Ways::new(self.usable_ways());
         let mut ahead = Ahead { asked: at, distance: self.distance(plan) };
+        let mut warm_until = 0;
         let mut cold_until = if plan == ScanPlan::Auto { 0 } else { end };
         while at < end {
             let stretch = at..(at + STRETCH).min(end);
             ahead.ask(self, &stretch, end);
-            if at >= cold_until && self.is_cold(at, end) {
-                cold_until = at + COLD_RUN;
+            if at >= cold_until.max(warm_until) {
+                match self.is_cold(at, end) {
+                    true => cold_until = at + COLD_RUN,
+                    false => warm_until = at + WARM_RUN,
+                }
             }
             let way = if at < cold_until { ways.cold() } else { ways.choose() };
             let mut watch = ways.watch(way);
             at = stretch.end;
-            let size = if way == Way::CallOnce { STRETCH } else { PIECE as u64 };
+            let size = match way {
+                Way::Map => MAP_PIECE as u64,
+                Way::Call => PIECE as u64,
+                Way::CallOnce => STRETCH,
+            };
             let mut from = stretch.start;
             while from < stretch.end {
                 let size = size.min(stretch.end - from);
@@ -95,7 +110,7 @@ impl<M: Mode> View<M> {
                 from += size;
                 if way == Way::Map {
                     // While the caller looks at this piece the next one comes nearer.
-                    self.span.prefetch_to_cache(index(from), PIECE);
+                    self.span.prefetch_to_cache(index(from), MAP_PIECE);
                 }
                 for piece in bytes.chunks(PIECE) {
                     let flow = look(piece);
