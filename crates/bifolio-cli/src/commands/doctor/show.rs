@@ -156,3 +156,30 @@ fn lines_of(text: &str, width: usize) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ok_in_the_same_way_shares_a_line_and_nothing_else_does() {
+        let works = |name| Finding::new(name, "works");
+        let findings = [works("a"), works("b"), works("c"), Finding::new("d", "not here")];
+        let folded = fold(&findings);
+        assert_eq!(folded, [Finding::new("works", "a, b, c"), findings[3].clone()]);
+        // Two lines are short enough, and a warning has something to say.
+        assert_eq!(fold(&findings[..2]), findings[..2]);
+        let warned = [works("a"), works("b").level(Level::Warning), works("c")];
+        assert_eq!(fold(&warned), warned);
+    }
+
+    #[test]
+    fn words_longer_than_a_line_are_broken_where_it_hurts_least() {
+        assert_eq!(lines_of("rw,relatime,size=4k", 12), ["rw,relatime,", "size=4k"]);
+        assert_eq!(lines_of("/a/long/path", 8), ["/a/long/", "path"]);
+        assert_eq!(lines_of("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(lines_of("short words only", 8), ["short", "words", "only"]);
+        assert!(lines_of("", 8).is_empty());
+        assert_eq!(lines_of("äöüäöü", 4), ["äöüä", "öü"]);
+    }
+}

@@ -220,7 +220,8 @@ fn read_ahead(found: &FileSystem, bytes: u64) -> Finding {
     let device = found.mounted.value().filter(|name| name.starts_with("/dev/"));
     let finding = finding.level(Level::Warning).means(format!(
         "A fault at random reads up to {} around its page: good for reading in order, and up to \
-         100 times too slow for access at random. Advice::Random turns it off for a view.",
+         100 times too slow at random, until Linux gives up after a hundred misses. \
+         Advice::Random turns it off for a view.",
         format_bytes(bytes)
     ));
     match device {

@@ -77,7 +77,8 @@ fn locked(limit: Limited) -> Finding {
     let finding = Finding::bytes("locked memory", bytes).means(meaning);
     if bytes < 1 << 20 {
         return finding.level(Level::Note).advice(raise(
-            limit.most,
+            limit,
+            u64::MAX,
             "ulimit -l unlimited",
             "set memlock in /etc/security/limits.conf, or LimitMEMLOCK= of the service",
         ));
@@ -85,10 +86,13 @@ fn locked(limit: Limited) -> Finding {
     finding
 }
 
-/// The command if the process may raise the limit itself, the other way if not.
-fn raise(most: Option<u64>, command: &str, otherwise: &str) -> String {
-    if most.is_none() { command.to_owned() } else { otherwise.to_owned() }
+/// The command if the process may raise the limit itself so far, the other way if not.
+fn raise(limit: Limited, to: u64, command: &str, otherwise: &str) -> String {
+    let allowed = limit.most.is_none_or(|most| most >= to);
+    if allowed { command.to_owned() } else { otherwise.to_owned() }
 }
+
+const HARD: &str = "raise the hard limit where this process is started";
 
 fn descriptors(limit: Limited) -> Finding {
     let meaning = "Each open section holds one descriptor; its views need none.";
@@ -97,7 +101,7 @@ fn descriptors(limit: Limited) -> Finding {
         Some(count) if count < 1024 => Finding::count("open files", count)
             .level(Level::Note)
             .means(meaning)
-            .advice("ulimit -n 4096"),
+            .advice(raise(limit, 4096, "ulimit -n 4096", HARD)),
         Some(count) => Finding::count("open files", count).means(meaning),
     }
 }
@@ -111,9 +115,10 @@ fn narrow(
 ) -> Finding {
     match limit.now {
         None => Finding::new(subject, "unlimited").means(meaning),
-        Some(bytes) => Finding::bytes(subject, bytes).level(Level::Warning).means(meaning).advice(
-            raise(limit.most, command, "raise the hard limit where this process is started"),
-        ),
+        Some(bytes) => Finding::bytes(subject, bytes)
+            .level(Level::Warning)
+            .means(meaning)
+            .advice(raise(limit, u64::MAX, command, HARD)),
     }
 }
 

@@ -90,6 +90,11 @@ fn narrow_limits_of_the_process_are_warnings_with_the_command_that_raises_them()
     // Beyond its hard limit a process cannot raise it itself.
     assert!(advice("file size").contains("hard limit"));
     assert!(advice("locked memory").contains("limits.conf"));
+    for (most, word) in [(100, "hard limit"), (4096, "ulimit -n 4096")] {
+        facts.descriptors = known(Limited { now: Some(100), most: Some(most) });
+        let found = limits::findings(&facts);
+        assert!(find(&found, "open files").advice.as_deref().unwrap().contains(word), "{most}");
+    }
 }
 
 #[test]
