@@ -5,6 +5,7 @@
 //! directory is its own), no bench writes a file that another contender has as a slice, and none
 //! is cut off.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::path::Path;
 
@@ -54,4 +55,65 @@ pub(crate) fn word_unchecked(bytes: &[u8], offset: u64) -> u64 {
     let at = unsafe { bytes.as_ptr().add(offset as usize) };
     // SAFETY: as above; any alignment.
     unsafe { at.cast::<u64>().read_unaligned() }
+}
+
+/// A section by hand, as a C program makes one: created, sized and mapped, opened and mapped once
+/// more, a word handed from one map to the other, and all of it taken down again.
+pub(crate) fn shared_memory_by_hand(name: &CStr, len: usize, word: u64) -> Result<u64> {
+    let first = MappedByHand::new(name, libc::O_CREAT | libc::O_EXCL, len)?;
+    let second = MappedByHand::new(name, 0, len)?;
+    // SAFETY: mapped, page-aligned, longer than a word, and nobody else has it.
+    unsafe { first.base.cast::<u64>().write_volatile(word) };
+    // SAFETY: as above.
+    let seen = unsafe { second.base.cast::<u64>().read_volatile() };
+    drop((first, second));
+    // SAFETY: the name ends with a zero.
+    check(unsafe { libc::shm_unlink(name.as_ptr()) })?;
+    Ok(seen)
+}
+
+/// One descriptor and one map of shared memory.
+struct MappedByHand {
+    fd: libc::c_int,
+    base: *mut libc::c_void,
+    len: usize,
+}
+
+impl MappedByHand {
+    fn new(name: &CStr, flags: libc::c_int, len: usize) -> Result<Self> {
+        // SAFETY: the name ends with a zero.
+        let fd = unsafe { libc::shm_open(name.as_ptr(), flags | libc::O_RDWR, 0o600) };
+        check(fd)?;
+        if flags & libc::O_CREAT != 0 {
+            // SAFETY: no pointers.
+            check(unsafe { libc::ftruncate(fd, len.try_into()?) })?;
+        } else {
+            // How long it is, as whoever opens it has to ask.
+            // SAFETY: all zeros is a value of the structure.
+            let mut found: libc::stat = unsafe { std::mem::zeroed() };
+            // SAFETY: the pointer is to the structure that the call fills in.
+            check(unsafe { libc::fstat(fd, &raw mut found) })?;
+            if usize::try_from(found.st_size)? != len {
+                return Err("another section".into());
+            }
+        }
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        // SAFETY: without MAP_FIXED the kernel replaces no existing mapping.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, fd, 0) };
+        check(if base == libc::MAP_FAILED { -1 } else { 0 })?;
+        Ok(Self { fd, base, len })
+    }
+}
+
+impl Drop for MappedByHand {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and nothing uses it any more.
+        unsafe { libc::munmap(self.base, self.len) };
+        // SAFETY: opened by `new`, and closed only here.
+        unsafe { libc::close(self.fd) };
+    }
+}
+
+fn check(code: libc::c_int) -> Result<()> {
+    if code == -1 { Err(std::io::Error::last_os_error().into()) } else { Ok(()) }
 }

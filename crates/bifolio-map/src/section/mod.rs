@@ -97,7 +97,15 @@ struct Inner {
     /// The length that the caller stated, of a section that another program made.
     stated: Option<u64>,
     /// What keeps the name alive. Dropped after the object: with it the name may go.
-    _hold: Option<sys::Hold>,
+    hold: Option<sys::Hold>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(hold) = &mut self.hold {
+            hold.before_close(&self.object);
+        }
+    }
 }
 
 impl Inner {
@@ -109,8 +117,8 @@ impl Inner {
         appends: Appends,
     ) -> Self {
         let (state, resizing) = (state::State::new(), RwLock::new(()));
-        let (name, stated, _hold) = (None, None, None);
-        Self { object, access, kind, path, name, appends, state, resizing, stated, _hold }
+        let (name, stated, hold) = (None, None, None);
+        Self { object, access, kind, path, name, appends, state, resizing, stated, hold }
     }
 }
 

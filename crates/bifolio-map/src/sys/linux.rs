@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, RenameFlags, SealFlags};
@@ -32,9 +33,14 @@ pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
 /// A file without a name in `dir`: it is gone with its last descriptor, however that goes, unless
 /// it is published. `None` where the file system has no such files.
 pub(crate) fn create_unnamed(dir: &Path, permissions: u32) -> Option<io::Result<File>> {
-    // It is published through its name there.
-    if !Path::new("/proc/self/fd").exists() {
-        return None;
+    // It may have to be published through its name there. Once seen is enough: looking costs as much
+    // as making a small file.
+    static SEEN: AtomicBool = AtomicBool::new(false);
+    if !SEEN.load(Ordering::Relaxed) {
+        if !Path::new("/proc/self/fd").exists() {
+            return None;
+        }
+        SEEN.store(true, Ordering::Relaxed);
     }
     let mut options = File::options();
     options.read(true).write(true).mode(permissions).custom_flags(libc::O_TMPFILE);
@@ -47,6 +53,11 @@ pub(crate) fn create_unnamed(dir: &Path, permissions: u32) -> Option<io::Result<
 /// Gives a file without a name its first one, never replacing another file.
 pub(crate) fn publish_unnamed(file: &File, path: &Path) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, linkat};
+    // Linux 6.10 lets who opened the file link it by its descriptor; before, root only.
+    match linkat(file, c"", CWD, path, AtFlags::EMPTY_PATH) {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::PERM) => {}
+        result => return Ok(result?),
+    }
     let from = inherited_path(u64::try_from(raw(file)).unwrap_or(u64::MAX));
     Ok(linkat(CWD, from, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
 }

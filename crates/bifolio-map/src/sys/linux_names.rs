@@ -22,8 +22,7 @@ use super::names_unix::{Mark, Marks};
 const SHM: &str = "/dev/shm";
 
 /// The directory of this user's sections; those in it are of no other user.
-pub(super) fn session_dir() -> PathBuf {
-    let user = rustix::process::geteuid().as_raw();
+pub(super) fn session_dir(user: u32) -> PathBuf {
     PathBuf::from(format!("{SHM}/bifolio-{user}"))
 }
 

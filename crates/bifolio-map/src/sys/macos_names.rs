@@ -15,8 +15,7 @@ use super::names_unix::{Mark, Marks};
 use super::unix::{check, raw};
 
 /// The directory of this user's sections; those in it are of no other user.
-pub(super) fn session_dir() -> PathBuf {
-    let user = rustix::process::geteuid().as_raw();
+pub(super) fn session_dir(user: u32) -> PathBuf {
     super::temporary_dir().join(format!("bifolio-{user}"))
 }
 

@@ -18,8 +18,9 @@
 //!   (Where files cannot be without a name: under a name aside, then renamed without replacing.)
 //! - **Open**: EX is refused if anybody holds it: then take SH. If EX is granted it is dead: remove
 //!   it, and there is no such name. If SH is refused too, somebody is removing it: look again. After
-//!   SH, ask whether it still has its name: the remover may have come before the lock.
-//! - **Close**: let go, then do what everybody does who passes by: if EX is granted, remove it.
+//!   the lock, ask what it is, and whether it still has its name: the remover may have been first.
+//! - **Close**: if SH cannot be turned into EX, others hold it: just let go. Otherwise let go, then
+//!   do what everybody does who passes by: if EX is granted, remove it.
 //! - **Remove** = make sure that the name still leads to this very file, then unlink. Between the
 //!   two nobody else may remove it, or the next creator's new entry could be hit. Three rules:
 //!   1. who removes the dead has EX on the file;
@@ -35,8 +36,8 @@
 //! something is waited for up to [`PATIENCE`], then the answer is "busy".
 //!
 //! A descriptor that a forked child shares is one opening with one lock: it holds while either
-//! process has it. That is why a close must not ask by its own opening, whose lock it could turn
-//! into EX in spite of the child; it opens the entry anew.
+//! process has it. That is why a close does not take EX on its own opening for the last word, where
+//! it is granted in spite of the child; it opens the entry anew.
 //!
 //! `flock` locks are of another kind than those of `FileLock`: they do not meet. Programs that
 //! share a section without this library hold nothing. They can also remove files (`rm`,
@@ -67,7 +68,7 @@ mod tests;
 pub(crate) use list::list_named;
 pub(crate) use place::{Place, place};
 
-use list::sweep_once;
+use list::{Visit, visit};
 use place::Whose;
 
 /// A step that the tests leave out or do at the wrong time, to see that they notice.
@@ -83,6 +84,9 @@ macro_rules! broken {
 
 /// How long a process that is removing something is waited for.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 2000 });
+
+/// Bytes up to which a section is made without looking first whether there is room.
+const SMALL: u64 = 1 << 20;
 
 /// How the names of files begin and end that have not got their final name yet.
 const ASIDE: (&str, &str) = (".", ".new");
@@ -131,13 +135,37 @@ impl Marks {
 pub(crate) struct Hold {
     path: PathBuf,
     entry: Option<File>,
-    lifetime: Lifetime,
+    /// Whether to look for the dead when it ends.
+    looks: bool,
+}
+
+impl Hold {
+    fn new(path: PathBuf, entry: Option<File>, lifetime: Lifetime) -> Self {
+        Self { path, entry, looks: lifetime == Lifetime::LastHandle }
+    }
+
+    /// To be called before the object is closed: if somebody else holds the name, there is nothing
+    /// to look for afterwards. That costs one call instead of four.
+    ///
+    /// A lock that becomes another one goes first, so of two who ask at once the later one is
+    /// alone. EX granted is not yet the last word, see the head of this file; it is given back for
+    /// the child that may share this opening, so that others can still open the name.
+    pub(crate) fn before_close(&mut self, object: &Object) {
+        let opening = self.entry.as_ref().unwrap_or(object);
+        if !self.looks {
+            return;
+        }
+        match try_lock(opening, FlockOperation::NonBlockingLockExclusive) {
+            Ok(false) => self.looks = false,
+            _ => drop(flock(opening, FlockOperation::NonBlockingLockShared)),
+        }
+    }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         drop(self.entry.take());
-        if self.lifetime == Lifetime::LastHandle {
+        if self.looks {
             // What it cannot remove is dead all the same, and the next one tries again.
             let _ = remove_if_dead(&self.path);
         }
@@ -150,10 +178,10 @@ pub(crate) fn open_named(place: &Place, name: &str, access: Access) -> io::Resul
     let path = place.dir.join(name);
     let mut patience = Patience::new();
     loop {
-        let (entry, seen) = open_entry(&path, access).map_err(|error| place.explain(error))?;
-        match hold(&entry, &seen, patience.is_fresh())? {
-            Held::Yes => return named(place, entry, &seen, path, access),
-            Held::Dead => {
+        let entry = open_entry(&path, access).map_err(|error| place.explain(error))?;
+        match hold(&entry, patience.is_fresh())? {
+            Held::Yes(seen) => return named(place, entry, &seen, path, access),
+            Held::Dead(seen) => {
                 remove(&path, &seen)?;
                 return Err(io::ErrorKind::NotFound.into());
             }
@@ -172,14 +200,20 @@ fn named(
 ) -> io::Result<Named> {
     let marks = here::marks(&entry, seen);
     let lifetime = lifetime_of(marks);
+    if place.whose == Whose::User && seen.uid() != place.user {
+        // Only with rights of root, or in a directory that is not the one that was checked.
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("it is of user {}, not of {}", seen.uid(), place.user),
+        ));
+    }
     if !marks.has(Mark::StandsForFile) {
-        let hold = Hold { path, entry: None, lifetime };
+        let hold = Hold::new(path, None, lifetime);
         return Ok(Named { object: entry, hold, file: None });
     }
-    let hold = Hold { path, entry: Some(entry), lifetime };
+    let hold = Hold::new(path, Some(entry), lifetime);
     // Who may make entries could lead others to write into files of their own.
-    let user = rustix::process::geteuid().as_raw();
-    if place.whose != Whose::User && ![user, 0].contains(&seen.uid()) {
+    if place.whose != Whose::User && ![place.user, 0].contains(&seen.uid()) {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             format!("it leads to a file, at the word of user {}", seen.uid()),
@@ -212,17 +246,23 @@ fn open_target(path: &Path, access: Access) -> io::Result<File> {
 /// Makes a section that appears under its name complete or not at all.
 pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io::Result<Named> {
     place.make()?;
-    sweep_once(&place.dir);
+    let mut visit = visit(&place.dir);
     let path = place.dir.join(name);
-    // Sized only if there is hope: a name that is taken is not a disk that is full.
-    if path.symlink_metadata().is_ok() && remove_if_dead(&path)? == Removed::No {
+    // Large ones are sized only if there is hope: a name that is taken is not a disk that is full.
+    let large = wanted.len > SMALL && wanted.file.is_none();
+    if large && path.symlink_metadata().is_ok() && remove_if_dead(&path)? == Removed::No {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     let target = wanted.file.map(std::path::absolute).transpose()?;
     let object = target.as_deref().map(|path| open_target(path, wanted.access)).transpose()?;
     let mut patience = Patience::new();
     let entry = loop {
-        match publish_new(&path, wanted, target.as_deref()) {
+        match publish_new(&path, wanted, target.as_deref(), visit) {
+            // Somebody removed the directory since it was looked at.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && visit == Visit::Another => {
+                place.make_anew()?;
+                visit = Visit::First;
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if remove_if_dead(&path)? == Removed::No {
                     return Err(error);
@@ -237,14 +277,19 @@ pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io
     let lifetime = wanted.lifetime;
     Ok(match (object, target) {
         (Some(object), file) => {
-            Named { object, hold: Hold { path, entry: Some(entry), lifetime }, file }
+            Named { object, hold: Hold::new(path, Some(entry), lifetime), file }
         }
-        (None, _) => Named { object: entry, hold: Hold { path, entry: None, lifetime }, file: None },
+        (None, _) => Named { object: entry, hold: Hold::new(path, None, lifetime), file: None },
     })
 }
 
 /// Makes an entry and gives it its name, if nothing has it.
-fn publish_new(path: &Path, wanted: &Wanted<'_>, target: Option<&Path>) -> io::Result<File> {
+fn publish_new(
+    path: &Path,
+    wanted: &Wanted<'_>,
+    target: Option<&Path>,
+    visit: Visit,
+) -> io::Result<File> {
     let marks = if broken!(MarkedLate) { Marks::NONE } else { Marks::of(wanted) };
     let mode = wanted.permissions & 0o777 | here::mode_of(marks);
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
@@ -252,9 +297,17 @@ fn publish_new(path: &Path, wanted: &Wanted<'_>, target: Option<&Path>) -> io::R
         Some(file) => (file?, None),
         None => Aside::create(path, mode).map(|(file, aside)| (file, Some(aside)))?,
     };
-    // Not every file system, nor every system, takes the mark with the mode.
-    if here::marks(&file, &file.metadata()?) != marks {
-        here::mark(&file, marks)?;
+    // Not every system takes the mark with the mode, nor does every file system.
+    if here::mode_of(marks) == 0 || visit == Visit::First {
+        if here::marks(&file, &file.metadata()?) != marks {
+            here::mark(&file, marks)?;
+        }
+        if here::marks(&file, &file.metadata()?) != marks {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "its file system does not keep the mode bits that mark it",
+            ));
+        }
     }
     if !broken!(HeldLate) {
         hold_new(&file)?;
@@ -329,29 +382,24 @@ impl Drop for Aside {
 }
 
 /// Opens an entry as it is, without following a link or waiting for a pipe's other end.
-fn open_entry(path: &Path, access: Access) -> io::Result<(File, Metadata)> {
+fn open_entry(path: &Path, access: Access) -> io::Result<File> {
     let mut options = File::options();
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     options.read(true).write(access == Access::ReadWrite).custom_flags(flags);
-    let file = options.open(path).map_err(|error| match error.raw_os_error() {
-        Some(libc::ELOOP | libc::ENXIO | libc::EISDIR) => not_a_section(),
-        _ => error,
-    });
-    let file = match file {
+    match options.open(path) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR)) => {
+            Err(not_a_section())
+        }
         // An entry that stands for a file need not be writable itself.
         Err(error)
             if error.kind() == io::ErrorKind::PermissionDenied && access == Access::ReadWrite =>
         {
-            let Ok((entry, seen)) = open_entry(path, Access::Read) else { return Err(error) };
-            if !here::marks(&entry, &seen).has(Mark::StandsForFile) {
-                return Err(error);
-            }
-            entry
+            let Ok(entry) = open_entry(path, Access::Read) else { return Err(error) };
+            let marks = here::marks(&entry, &entry.metadata()?);
+            if marks.has(Mark::StandsForFile) { Ok(entry) } else { Err(error) }
         }
-        result => result?,
-    };
-    let seen = file.metadata()?;
-    if seen.is_file() { Ok((file, seen)) } else { Err(not_a_section()) }
+        result => result,
+    }
 }
 
 fn not_a_section() -> io::Error {
@@ -362,12 +410,12 @@ fn lifetime_of(marks: Marks) -> Lifetime {
     if marks.has(Mark::GoesWithLastHandle) { Lifetime::LastHandle } else { Lifetime::Persistent }
 }
 
-/// What came of trying to hold an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What came of trying to hold an entry, and what it is.
+#[derive(Debug)]
 enum Held {
-    Yes,
+    Yes(Metadata),
     /// Nobody did, and nobody can any more: this opening has EX.
-    Dead,
+    Dead(Metadata),
     /// Somebody is removing it, or has.
     LookAgain,
 }
@@ -381,21 +429,25 @@ fn try_lock(file: &File, operation: FlockOperation) -> io::Result<bool> {
 }
 
 /// Holds an entry. One that does not go with its last handle is held only if that is easy.
-fn hold(entry: &File, seen: &Metadata, first_try: bool) -> io::Result<Held> {
+fn hold(entry: &File, first_try: bool) -> io::Result<Held> {
     use FlockOperation::{NonBlockingLockExclusive, NonBlockingLockShared};
-    if lifetime_of(here::marks(entry, seen)) == Lifetime::Persistent {
-        // A list may be looking at this very moment; a foreign program may have it for long.
-        let easy = try_lock(entry, NonBlockingLockShared).unwrap_or(true);
-        return Ok(if easy || !first_try { Held::Yes } else { Held::LookAgain });
+    let alone = !broken!(DeathNotSeen) && try_lock(entry, NonBlockingLockExclusive)?;
+    let held = alone || try_lock(entry, NonBlockingLockShared)?;
+    // After the lock: the remover may have come before it.
+    let seen = entry.metadata()?;
+    if !seen.is_file() {
+        return Err(not_a_section());
     }
-    if !broken!(DeathNotSeen) && try_lock(entry, NonBlockingLockExclusive)? {
-        return Ok(Held::Dead);
+    if lifetime_of(here::marks(entry, &seen)) == Lifetime::Persistent {
+        // Another opener may have it for this moment; a foreign program may have it for long.
+        let held = if alone { try_lock(entry, NonBlockingLockShared)? } else { held };
+        return Ok(if held || !first_try { Held::Yes(seen) } else { Held::LookAgain });
     }
-    let has_name = || Ok::<_, io::Error>(broken!(GoneNotSeen) || entry.metadata()?.nlink() > 0);
-    if try_lock(entry, NonBlockingLockShared)? && has_name()? {
-        return Ok(Held::Yes);
+    if alone {
+        return Ok(Held::Dead(seen));
     }
-    Ok(Held::LookAgain)
+    let has_name = seen.nlink() > 0 || broken!(GoneNotSeen);
+    Ok(if held && has_name { Held::Yes(seen) } else { Held::LookAgain })
 }
 
 /// What came of looking whether an entry is dead.
@@ -409,12 +461,16 @@ enum Removed {
 
 /// Removes an entry if it is marked and nobody holds it.
 fn remove_if_dead(path: &Path) -> io::Result<Removed> {
-    let (entry, seen) = match open_entry(path, Access::Read) {
+    let entry = match open_entry(path, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removed::Yes),
         // Not ours, or no section.
         Err(_) => return Ok(Removed::No),
-        Ok(found) => found,
+        Ok(entry) => entry,
     };
+    let seen = entry.metadata()?;
+    if !seen.is_file() {
+        return Ok(Removed::No);
+    }
     let unfinished = is_aside(path);
     if lifetime_of(here::marks(&entry, &seen)) == Lifetime::Persistent && !unfinished {
         return Ok(Removed::No);
@@ -452,10 +508,10 @@ pub(crate) fn unlink_named(place: &Place, name: &str) -> io::Result<()> {
         patience.pause("the directory")?;
     }
     loop {
-        let (entry, seen) = open_entry(&path, Access::Read)?;
-        match hold(&entry, &seen, patience.is_fresh())? {
-            Held::Yes => return remove(&path, &seen),
-            Held::Dead => {
+        let entry = open_entry(&path, Access::Read)?;
+        match hold(&entry, patience.is_fresh())? {
+            Held::Yes(seen) => return remove(&path, &seen),
+            Held::Dead(seen) => {
                 remove(&path, &seen)?;
                 return Err(io::ErrorKind::NotFound.into());
             }
@@ -477,9 +533,9 @@ pub(crate) fn open_foreign(
     access: Access,
 ) -> io::Result<(Object, u64)> {
     place.check()?;
-    let (file, seen) =
-        open_entry(&place.dir.join(name), access).map_err(|error| place.explain(error))?;
-    Ok((file, seen.len()))
+    let entry = open_entry(&place.dir.join(name), access).map_err(|e| place.explain(e))?;
+    let seen = entry.metadata()?;
+    if seen.is_file() { Ok((entry, seen.len())) } else { Err(not_a_section()) }
 }
 
 /// Waiting for others to finish, a little longer each time.

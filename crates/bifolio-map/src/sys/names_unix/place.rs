@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::here;
 use crate::names::Scope;
@@ -13,7 +14,12 @@ use crate::names::Scope;
 pub(crate) struct Place {
     pub(super) dir: PathBuf,
     pub(super) whose: Whose,
+    /// This process's user, asked for when the place was.
+    pub(super) user: u32,
 }
+
+/// The user whose directory was found right, if any was.
+static CHECKED: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Who may make entries in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +34,13 @@ pub(super) enum Whose {
 
 /// The place of a scope. It need not be there yet.
 pub(crate) fn place(scope: &Scope) -> io::Result<Place> {
+    let user = rustix::process::geteuid().as_raw();
     let (dir, whose) = match scope {
-        Scope::Session => (here::session_dir(), Whose::User),
+        Scope::Session => (here::session_dir(user), Whose::User),
         Scope::Machine => (here::machine_dir(), Whose::Everybody),
         Scope::Directory(dir) => (std::path::absolute(dir)?, Whose::Caller),
     };
-    Ok(Place { dir, whose })
+    Ok(Place { dir, whose, user })
 }
 
 impl Place {
@@ -47,16 +54,19 @@ impl Place {
         self.dir.join(name)
     }
 
-    /// Makes sure that the user's directory is the user's. Its parent is sticky or the user's own,
-    /// so what is right once can be changed by the user and root only.
+    /// Makes sure that the user's directory is the user's: once in the life of the process. Its
+    /// parent is sticky or the user's own, so what is right once can be changed by the user and
+    /// root only, and what is opened in it has to be the user's as well.
     pub(super) fn check(&self) -> io::Result<()> {
-        if self.whose != Whose::User {
+        if self.whose != Whose::User || CHECKED.load(Ordering::Relaxed) == u64::from(self.user) {
             return Ok(());
         }
         let found = self.dir.symlink_metadata().map_err(|error| self.explain(error))?;
-        let user = rustix::process::geteuid().as_raw();
+        let user = self.user;
         let right = found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
         if right {
+            // Relaxed: nothing else is read because of it.
+            CHECKED.store(u64::from(self.user), Ordering::Relaxed);
             return Ok(());
         }
         let (dir, owner, mode) = (self.dir.display(), found.uid(), found.mode() & 0o7777);
@@ -67,6 +77,12 @@ impl Place {
                  it is of user {owner}, mode {mode:o}: remove it"
             ),
         ))
+    }
+
+    /// Makes a directory that was there before, if it is one of ours to make.
+    pub(super) fn make_anew(&self) -> io::Result<()> {
+        CHECKED.store(u64::MAX, Ordering::Relaxed);
+        self.make()
     }
 
     /// Makes the directory if it is one of ours to make.

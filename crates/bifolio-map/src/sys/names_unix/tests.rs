@@ -102,19 +102,25 @@ fn open(place: &Place) -> io::Result<Named> {
     open_named(place, NAME, Access::ReadWrite)
 }
 
+/// Closes as a section does.
+fn close(mut named: Named) {
+    named.hold.before_close(&named.object);
+    drop(named);
+}
+
 /// The child's part.
 fn play(scene: Scene) {
     let dir = PathBuf::from(std::env::var_os(DIRECTORY).expect("the parent's directory"));
     let place = place_in(&dir);
     // The process's first look around is no part of the scenes.
-    sweep_once(&dir);
+    visit(&dir);
     let twin = std::env::var(TWIN).unwrap_or_default();
     let twin = Twin::ALL.iter().find(|other| format!("{other:?}") == twin);
     let work = || match scene {
         Scene::CreateKilled | Scene::CreateWatched => region(|| create(&place)).map(Some),
         Scene::CloseKilled | Scene::CloseAgainstCreate | Scene::CloseAgainstUnlink => {
             let named = create(&place).expect("a new name");
-            region(|| drop(named));
+            region(|| close(named));
             Ok(None)
         }
         Scene::OpenKilled | Scene::OpenAgainstClose => region(|| open(&place)).map(Some),
@@ -196,7 +202,7 @@ fn run(
             kill_at_every_instruction(&rerun, visit, prepare, |_| {
                 let named = held.take().expect("prepared");
                 leads_to(&place, &named)?;
-                drop(named);
+                close(named);
                 gone(&place)
             })
         }
@@ -235,7 +241,7 @@ fn run(
                 if let Some(named) = &mine {
                     leads_to(&place, named)?;
                 }
-                drop(mine);
+                mine.map(close);
                 gone(&place)
             })
         }
@@ -245,7 +251,7 @@ fn run(
                 Some(create(&place).expect("a new name"))
             };
             let meanwhile = |mine: &mut Option<Named>| {
-                mine.take();
+                mine.take().map(close);
                 Ok(())
             };
             stop_at_every_instruction(&rerun, visit, prepare, meanwhile, |_, child| {
@@ -262,14 +268,14 @@ fn run(
                 Some(create(&place).expect("a new name"))
             };
             let meanwhile = |mine: &mut Option<Named>| {
-                mine.take();
+                mine.take().map(close);
                 *mine = create(&place).ok();
                 Ok(())
             };
             // Whichever of the two sections it was, the rest must be whole.
             stop_at_every_instruction(&rerun, visit, prepare, meanwhile, |mine, child| {
                 told(child)?;
-                drop(mine);
+                mine.map(close);
                 gone(&place)
             })
         }
