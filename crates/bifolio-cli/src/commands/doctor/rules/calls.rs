@@ -58,7 +58,14 @@ fn finding_of_call(call: &Ability, answer: &Permission, faults: Status) -> Findi
     };
     let finding = Finding::new(call.name, value).means(format!("For {}.", call.purpose));
     if *answer == Permission::Allowed {
-        return finding;
+        return match call.name {
+            // mincore(2), since Linux 5.2.
+            "mincore" => finding.means(
+                "For telling which pages are in memory. Of files that are neither one's own nor \
+                 writable it says that all pages are.",
+            ),
+            _ => finding,
+        };
     }
     match call.name {
         "futex" => finding
