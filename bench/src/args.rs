@@ -28,6 +28,10 @@ struct Args {
 
 /// Runs what the command line asks for.
 pub(crate) fn main() -> ExitCode {
+    // Called by the command's name, it is the command: `page/touch.rs` measures it as a process.
+    if std::env::args_os().next().is_some_and(|name| name == crate::page::COMMAND) {
+        return bifolio_cli::main();
+    }
     let outcome = match crate::child::task() {
         Some(task) => task,
         None => run(&Args::parse()),

@@ -5,6 +5,8 @@ mod batch;
 mod names;
 mod touch;
 
+pub(crate) use touch::COMMAND;
+
 use crate::Result;
 use crate::report::Report;
 use crate::suite::{Scale, Suite};

@@ -188,13 +188,30 @@ impl CachedFile {
     pub fn read_in(&self, range: impl RangeBounds<u64>, scratch: &mut [u8]) -> Result<u64> {
         const DOING: &str = "read in";
         let range = self.resolve(range, DOING)?;
-        if scratch.is_empty() {
-            return Err(self.fail(
-                Error::new(ErrorKind::InvalidInput, DOING).because("there is no scratch memory"),
-            ));
-        }
         if range.end < self.len() {
             sys::read_exactly(&self.object).map_err(|error| self.fail(Error::os(DOING, error)))?;
+        }
+        self.read_all(range, scratch, DOING)
+    }
+
+    /// Reads `range` in as one does who reads on and on: the system reads ahead, also past the end
+    /// of the range, and in larger pieces than it otherwise would: up to twice as fast as
+    /// [`read_in`](Self::read_in) for files of many MiB. (After a `read_in` of a part by the same
+    /// handle the system does not read ahead any more.)
+    ///
+    /// # Errors
+    /// As [`read_in`](Self::read_in).
+    pub fn read_through(&self, range: impl RangeBounds<u64>, scratch: &mut [u8]) -> Result<u64> {
+        const DOING: &str = "read through";
+        let range = self.resolve(range, DOING)?;
+        self.read_all(range, scratch, DOING)
+    }
+
+    fn read_all(&self, range: Range<u64>, scratch: &mut [u8], doing: &'static str) -> Result<u64> {
+        if scratch.is_empty() {
+            return Err(self.fail(
+                Error::new(ErrorKind::InvalidInput, doing).because("there is no scratch memory"),
+            ));
         }
         let mut at = range.start;
         while at < range.end {
@@ -203,7 +220,7 @@ impl CachedFile {
             match sys::read_at(&self.object, at, &mut scratch[..size]) {
                 Ok(0) => break,
                 Ok(size) => at += size as u64,
-                Err(error) => return Err(self.fail(Error::os(DOING, error)).at_offset(at)),
+                Err(error) => return Err(self.fail(Error::os(doing, error)).at_offset(at)),
             }
         }
         Ok(at - range.start)

@@ -1,16 +1,18 @@
 //! Reading pages in, by several threads, within a budget.
 //!
 //! Small files: a thread asks for the next ones to be read before it waits for the first, so that
-//! the device always has many to do. Large ones: pieces of 4 MiB, shared out among the threads;
-//! each asks for its next piece before it waits for the last one. What was asked for is then read
-//! by calls: only that is sure, and only that reports what the device failed to do.
+//! the device always has many to do. Large ones: each thread reads a segment through, which lets
+//! the system read ahead in large pieces (twice as fast as asking for each piece: 2.1 against
+//! 1.1 GB/s). Only where a part of a file is meant, pieces are asked for one by one, so that nothing
+//! beside it is read. What was asked for is then read by calls: only that is sure, and only that
+//! reports what the device failed to do.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bifolio::map::residency::CachedFile;
@@ -24,11 +26,15 @@ use crate::progress::{Progress, Unit};
 
 type Failure = (PathBuf, bifolio::map::Error);
 
-/// Larger files are read in pieces of this size.
+/// Larger files are read through, in segments.
+const SMALL: u64 = 256 << 10;
+/// What one thread reads of a large file before another may.
+const SEGMENT: u64 = 64 << 20;
+/// After so much Ctrl-C is heard, and progress shown.
 const PIECE: u64 = 4 << 20;
 /// Files that a thread has asked for and not waited for yet.
 const AHEAD: usize = 48;
-/// Where bytes go by the way.
+/// Where bytes go by the way: small enough to stay in the processor's cache.
 const SCRATCH: usize = 256 << 10;
 
 /// Threads that suit the work: the processor has little to do, the device is to have much.
@@ -42,20 +48,35 @@ pub(super) struct Reader {
     pub(super) budget: Budget,
     /// Bytes of pages that were in memory already.
     already: AtomicU64,
-    /// Bytes of pages that were read in.
+    /// Bytes of pages that are to be read in.
     read: AtomicU64,
-    /// Files of more than one piece, left for the second half.
-    large: Mutex<VecDeque<(PathBuf, Vec<Range<u64>>)>>,
+    /// Bytes that are read in by now.
+    done: AtomicU64,
+    /// Large files, left for the second half.
+    large: Mutex<VecDeque<Part>>,
+}
+
+/// A part of a large file that is to be read.
+#[derive(Clone, Debug)]
+struct Part {
+    path: PathBuf,
+    range: Range<u64>,
+    reach: Reach,
+}
+
+/// What may be read beside a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Nothing.
+    Exact,
+    /// What follows: it is meant too.
+    Ahead,
 }
 
 impl Reader {
     pub(super) fn new(budget: Budget) -> Self {
-        Self {
-            budget,
-            already: AtomicU64::new(0),
-            read: AtomicU64::new(0),
-            large: Mutex::default(),
-        }
+        let (already, read, done) = Default::default();
+        Self { budget, already, read, done, large: Mutex::default() }
     }
 
     pub(super) fn already(&self) -> u64 {
@@ -105,89 +126,66 @@ impl Reader {
 
     /// Reads the large files, by so many threads.
     pub(super) fn read_large(&self, threads: usize) -> Vec<Failure> {
-        let queue =
-            Mutex::new(Queue { files: std::mem::take(&mut lock(&self.large)), current: None });
-        let work = || self.read_pieces(&queue);
+        let threads = threads.min(lock(&self.large).len().saturating_mul(4)).max(1);
+        let work = || self.read_segments();
         std::thread::scope(|scope| {
             let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             running.into_iter().flat_map(joined).collect()
         })
     }
 
-    fn read_pieces(&self, queue: &Mutex<Queue>) -> Vec<Failure> {
+    /// The next segment that nobody reads yet.
+    fn next_segment(&self) -> Option<Part> {
+        let mut large = lock(&self.large);
+        let first = large.front_mut()?;
+        let end = (first.range.start / SEGMENT + 1).saturating_mul(SEGMENT).min(first.range.end);
+        if end == first.range.end {
+            return large.pop_front();
+        }
+        let segment = Part { range: first.range.start..end, ..first.clone() };
+        first.range.start = end;
+        Some(segment)
+    }
+
+    fn read_segments(&self) -> Vec<Failure> {
         let mut failures = Vec::new();
         let mut scratch = vec![0; SCRATCH];
-        let mut last: Option<Piece> = None;
-        loop {
-            let next =
-                if interrupt::is_requested() { None } else { lock(queue).next(&mut failures) };
-            let next = next.map(|piece| {
-                let begun = self.wanted(&piece.file, piece.range.clone()).and_then(|wanted| {
-                    if let Some(range) = &wanted {
-                        piece.file.prefetch(range.clone())?;
-                    }
-                    Ok(wanted)
-                });
-                match begun {
-                    Ok(wanted) => {
-                        let range = wanted.unwrap_or(piece.range.start..piece.range.start);
-                        Piece { range, ..piece }
-                    }
-                    Err(error) => {
-                        failures.push((piece.file.path().to_path_buf(), error));
-                        Piece { range: 0..0, ..piece }
-                    }
-                }
-            });
-            if let Some(piece) = last.take()
-                && let Err(error) = piece.file.read_in(piece.range, &mut scratch)
-            {
-                failures.push((piece.file.path().to_path_buf(), error));
+        while let Some(part) = self.next_segment() {
+            if interrupt::is_requested() {
+                break;
             }
-            if next.is_none() {
-                return failures;
+            if let Err(error) = self.read_segment(&part, &mut scratch) {
+                failures.push((part.path, error));
             }
-            last = next;
         }
+        failures
     }
-}
 
-#[derive(Debug)]
-struct Piece {
-    file: Arc<CachedFile>,
-    range: Range<u64>,
-}
-
-/// Large files in order; only the one at work is open.
-#[derive(Debug)]
-struct Queue {
-    files: VecDeque<(PathBuf, Vec<Range<u64>>)>,
-    current: Option<(Arc<CachedFile>, VecDeque<Range<u64>>)>,
-}
-
-impl Queue {
-    fn next(&mut self, failures: &mut Vec<Failure>) -> Option<Piece> {
-        loop {
-            if let Some((file, ranges)) = &mut self.current {
-                // The file may have become shorter since it was planned.
-                if let Some(range) = ranges.pop_front() {
-                    let range = range.start..range.end.min(file.len());
-                    if range.start >= range.end {
-                        continue;
-                    }
-                    let end = (range.start / PIECE + 1).saturating_mul(PIECE).min(range.end);
-                    if end < range.end {
-                        ranges.push_front(end..range.end);
-                    }
-                    return Some(Piece { file: Arc::clone(file), range: range.start..end });
-                }
-            }
-            let (path, ranges) = self.files.pop_front()?;
-            match CachedFile::open(&path) {
-                Ok(file) => self.current = Some((Arc::new(file), ranges.into())),
-                Err(error) => failures.push((path, error)),
-            }
+    /// By a handle of its own: what the system reads ahead is a matter of the handle.
+    fn read_segment(&self, part: &Part, scratch: &mut [u8]) -> Result<(), bifolio::map::Error> {
+        let file = CachedFile::open(&part.path)?;
+        // It may have become shorter since it was looked at.
+        let end = part.range.end.min(file.len());
+        let piece = |at: u64| at..at.saturating_add(PIECE).min(end);
+        let mut at = part.range.start;
+        if part.reach == Reach::Exact && at < end {
+            file.prefetch(piece(at))?;
         }
+        while at < end && !interrupt::is_requested() {
+            let now = piece(at);
+            at = now.end;
+            let read = match part.reach {
+                Reach::Ahead => file.read_through(now, scratch)?,
+                Reach::Exact => {
+                    if at < end {
+                        file.prefetch(piece(at))?;
+                    }
+                    file.read_in(now, scratch)?
+                }
+            };
+            self.done.fetch_add(read, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -196,7 +194,7 @@ impl Queue {
 pub(super) struct Hand<'a> {
     reader: &'a Reader,
     /// Asked for and not waited for.
-    pending: VecDeque<(CachedFile, Range<u64>)>,
+    pending: VecDeque<(CachedFile, Vec<Range<u64>>)>,
     scratch: Vec<u8>,
     pub(super) files: u64,
 }
@@ -209,45 +207,39 @@ impl Hand<'_> {
         ranges: Vec<Range<u64>>,
     ) -> Result<(), bifolio::map::Error> {
         self.files += 1;
-        let size: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-        if size > PIECE {
-            lock(&self.reader.large).push_back((file.path().to_path_buf(), ranges));
-            return Ok(());
-        }
-        let mut wanted = Vec::new();
+        let mut small = Vec::new();
         for range in ranges {
-            if let Some(range) = self.reader.wanted(&file, range)? {
-                file.prefetch(range.clone())?;
-                wanted.push(range);
+            let Some(wanted) = self.reader.wanted(&file, range)? else { continue };
+            if wanted.end - wanted.start > SMALL {
+                let reach = if wanted.end == file.len() { Reach::Ahead } else { Reach::Exact };
+                let path = file.path().to_path_buf();
+                lock(&self.reader.large).push_back(Part { path, range: wanted, reach });
+            } else {
+                file.prefetch(wanted.clone())?;
+                small.push(wanted);
             }
         }
-        match <[_; 1]>::try_from(wanted) {
-            Ok([range]) => {
-                self.pending.push_back((file, range));
-                if self.pending.len() > AHEAD {
-                    return self.wait_for_one();
-                }
-            }
-            Err(wanted) => {
-                for range in wanted {
-                    file.read_in(range, &mut self.scratch)?;
-                }
-            }
+        if !small.is_empty() {
+            self.pending.push_back((file, small));
         }
-        Ok(())
+        if self.pending.len() > AHEAD { self.wait_for_one() } else { Ok(()) }
     }
 
     fn wait_for_one(&mut self) -> Result<(), bifolio::map::Error> {
-        let Some((file, range)) = self.pending.pop_front() else { return Ok(()) };
-        file.read_in(range, &mut self.scratch).map(|_| ())
+        let Some((file, ranges)) = self.pending.pop_front() else { return Ok(()) };
+        for range in ranges {
+            let read = file.read_in(range, &mut self.scratch)?;
+            self.reader.done.fetch_add(read, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Waits for all that was asked for.
     pub(super) fn wait(&mut self) -> Vec<Failure> {
         let mut failures = Vec::new();
-        while let Some((file, range)) = self.pending.pop_front() {
-            if let Err(error) = file.read_in(range, &mut self.scratch) {
-                failures.push((file.path().to_path_buf(), error));
+        while let Some(path) = self.pending.front().map(|(file, _)| file.path().to_path_buf()) {
+            if let Err(error) = self.wait_for_one() {
+                failures.push((path, error));
             }
         }
         failures
@@ -283,10 +275,10 @@ pub(super) fn with_progress<T: Send>(
             match receiver.recv_timeout(Duration::from_millis(100)) {
                 Ok(done) => break done,
                 Err(RecvTimeoutError::Timeout) => {
-                    let read = reader.read();
+                    let done = reader.done.load(Ordering::Relaxed);
                     // After Ctrl-C the threads end by themselves; then the error is told.
-                    let _ = progress.advance(read - shown);
-                    shown = read;
+                    let _ = progress.advance(done - shown);
+                    shown = done;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(CliError::new(
