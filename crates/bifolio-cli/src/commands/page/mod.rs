@@ -22,6 +22,7 @@ mod who;
 use bifolio::map::residency;
 use clap::Subcommand;
 
+use crate::color::Paint;
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
@@ -123,6 +124,21 @@ fn require_told() -> Result<(), CliError> {
     }
     let what = "this system does not tell which pages of a file are in memory";
     Err(CliError::new(Exit::Failure, what).next("bifolio page touch, which works here too"))
+}
+
+/// A strip of `cells` letters over a file, without colour.
+///
+/// # Errors
+/// If the system does not tell.
+pub(in crate::commands) fn strip_of(
+    file: &residency::CachedFile,
+    cells: u64,
+) -> Result<String, CliError> {
+    let cells = strip::cells(file, 0..file.len(), cells)?;
+    let marks: Vec<_> = cells.iter().map(strip::Cell::mark).collect();
+    let glyphs = strip::Glyphs::choose(false);
+    let pen = strip::Pen { glyphs, paint: Paint::Bare, shape: strip::Shape::Bars };
+    Ok(pen.line(&marks, marks.len()))
 }
 
 /// Bytes in so many pages.

@@ -15,6 +15,7 @@ mod input;
 mod lengths;
 mod private;
 mod report;
+mod residency;
 mod together;
 
 use std::fmt::Display;
@@ -89,6 +90,7 @@ const STOPS: &[&dyn Stop] = &[
     &full::Full,
     &growth::Growth,
     &durable::Durable,
+    &residency::Residency,
     &flight::Flight,
 ];
 

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
+use bifolio::map::residency::CachedFile;
 use bifolio::map::{Flush, ReadWrite, Section, View, wait};
 
-use super::{Stop, Tour, child};
+use super::{Outcome, Stop, Tour, child};
 use crate::exit::Exit;
 use crate::failure::CliError;
 use crate::output::Value;
@@ -53,7 +54,21 @@ impl Stop for Together {
         )?;
         partner.finish()?;
         tour.fact("one turn, there and back", Value::Duration(took / ROUNDS))?;
+        let waits = "none of it is on disk yet: the page of both is dirty";
+        match section.residency(..)?.dirty {
+            _ if CachedFile::open(&path)?.is_in_memory() => {
+                tour.skip(waits, "the directory for temporary files lives in memory")?;
+            }
+            Some(dirty) => {
+                let outcome = Outcome::when(dirty > 0, "no dirty page", "one dirty page");
+                tour.check(waits, outcome)?;
+            }
+            None => tour.skip(waits, "this system does not count dirty pages")?,
+        }
         view.flush(.., Flush::Data)?;
+        if let Some(dirty) = section.residency(..)?.dirty {
+            tour.check_eq("after a flush no page of it is dirty", dirty, 0)?;
+        }
         tour.check_eq(
             "the file has the count after a flush",
             count_in_file(&path)?,
