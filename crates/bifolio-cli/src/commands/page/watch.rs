@@ -125,6 +125,12 @@ fn write_records(
     walk.finish(context)
 }
 
+/// Now, without a fraction that nobody reads.
+fn this_second() -> SystemTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}
+
 /// Waits, with an ear for Ctrl-C.
 fn pause(time: Duration) -> Result<(), CliError> {
     let until = Instant::now() + time;
@@ -243,7 +249,7 @@ impl Screen<'_> {
             self.paper.paint.strong(format!(
                 "page watch, every {}, {}",
                 crate::units::format_duration(self.args.interval),
-                Value::Time(SystemTime::now()).human()
+                Value::Time(this_second()).human()
             )),
             self.paper.table(lines),
             self.footer(columns.into()),
