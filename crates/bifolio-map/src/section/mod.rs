@@ -9,6 +9,7 @@ mod create;
 mod currency;
 mod inherit;
 mod named;
+mod room;
 pub(crate) mod space;
 mod state;
 
@@ -331,6 +332,9 @@ impl Section {
         }
         let _resizing = self.inner.resizing.write().unwrap_or_else(|broken| broken.into_inner());
         let before = self.len()?;
+        if len > before && space == Space::Allocate {
+            self.check_room(len - before, DOING)?;
+        }
         let object = &self.inner.object;
         let outcome = match space {
             Space::Sparse => sys::truncate(object, len),
@@ -362,6 +366,9 @@ impl Section {
         let before = self.len()?;
         if before >= len {
             return Ok(());
+        }
+        if space == Space::Allocate {
+            self.check_room(len - before, DOING)?;
         }
         let outcome = match space {
             Space::Allocate => space::grow(&self.inner.object, len),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Access, Appends, Create, Inner, Section, SectionKind, SectionOptions};
+use super::{Access, Appends, Create, Inner, Section, SectionKind, SectionOptions, room};
+use crate::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{self, Lifetime, Name, Scope};
 use crate::sys;
@@ -77,32 +78,36 @@ impl SectionOptions {
                 .because("a new section has to be writable; add access(Access::ReadWrite)"));
         }
         let place = names::place(&self.names.scope, doing)?;
-        let found = match self.create {
-            Create::Never => sys::open_named(&place, name.as_str(), self.access),
-            Create::New => sys::create_named(&place, name.as_str(), &self.wanted()),
-            Create::IfMissing => self.open_or_create_named(&place, name),
+        let fail = |error: Error| names::explain(error.at_path(place.label_of(name.as_str())));
+        let open = || {
+            sys::open_named(&place, name.as_str(), self.access)
+                .map_err(|error| fail(Error::os(doing, error)))
         };
-        let found = found.map_err(|error| {
-            let error = Error::os(doing, error).at_path(place.label_of(name.as_str()));
-            names::explain(error)
-        })?;
-        Ok(Section::of_named(found, self.access, name.clone(), &place))
+        let create = || self.create_named(&place, name, doing).map_err(fail);
+        let found = match self.create {
+            Create::Never => open(),
+            Create::New => create(),
+            Create::IfMissing => open_or_create(open, create),
+        };
+        Ok(Section::of_named(found?, self.access, name.clone(), &place))
     }
 
-    fn open_or_create_named(&self, place: &sys::Place, name: &Name) -> std::io::Result<sys::Named> {
-        // As with files: others may come and go between the two, and a few rounds settle it.
-        let mut last = std::io::ErrorKind::NotFound.into();
-        for _ in 0..64 {
-            match sys::open_named(place, name.as_str(), self.access) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                result => return result,
+    fn create_named(
+        &self,
+        place: &sys::Place,
+        name: &Name,
+        doing: &'static str,
+    ) -> Result<sys::Named> {
+        let memory = self.names.file.is_none() && self.space == Space::Allocate;
+        if memory && room::is_large(self.len) {
+            // A name that is taken is not a disk that is full.
+            if sys::is_taken(place, name.as_str()).map_err(|error| Error::os(doing, error))? {
+                return Err(Error::new(ErrorKind::AlreadyExists, doing));
             }
-            match sys::create_named(place, name.as_str(), &self.wanted()) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => last = error,
-                result => return result,
-            }
+            room::check(doing, self.len, sys::ground_of_place(place))?;
         }
-        Err(last)
+        sys::create_named(place, name.as_str(), &self.wanted())
+            .map_err(|error| Error::os(doing, error))
     }
 
     fn wanted(&self) -> sys::Wanted<'_> {
@@ -114,6 +119,24 @@ impl SectionOptions {
             permissions: self.permissions,
             lifetime: self.names.lifetime,
             file: self.names.file.as_deref(),
+        }
+    }
+}
+
+/// As with files: others may come and go between the two, and a few rounds settle it.
+fn open_or_create(
+    open: impl Fn() -> Result<sys::Named>,
+    create: impl Fn() -> Result<sys::Named>,
+) -> Result<sys::Named> {
+    let mut rounds = 0;
+    loop {
+        match open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => return result,
+        }
+        match create() {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && rounds < 64 => rounds += 1,
+            result => return result,
         }
     }
 }

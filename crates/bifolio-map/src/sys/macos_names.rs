@@ -69,3 +69,13 @@ pub(super) fn marks(file: &File, _seen: &Metadata) -> Marks {
     }
     marks
 }
+
+/// Whether the files in a directory are in memory: the system has no such file system of its own.
+pub(super) fn is_memory(_dir: &Path) -> bool {
+    false
+}
+
+/// Whether a file is in memory.
+pub(super) fn is_memory_file(_file: &File) -> bool {
+    false
+}

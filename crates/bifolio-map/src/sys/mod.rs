@@ -132,6 +132,23 @@ pub(crate) struct Named {
     pub(crate) file: Option<PathBuf>,
 }
 
+/// What a named section stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ground {
+    /// Bytes that are left, and that there are.
+    pub(crate) free: u64,
+    pub(crate) size: u64,
+    pub(crate) stuff: Stuff,
+}
+
+/// What bytes of a file system are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux keeps files in memory"))]
+pub(crate) enum Stuff {
+    Memory,
+    Device,
+}
+
 /// One name of a list.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {

@@ -66,7 +66,7 @@ mod place;
 mod tests;
 
 pub(crate) use list::list_named;
-pub(crate) use place::{Place, place};
+pub(crate) use place::{Place, ground_of, ground_of_place, place};
 
 use list::{Visit, visit};
 use place::Whose;
@@ -84,9 +84,6 @@ macro_rules! broken {
 
 /// How long a process that is removing something is waited for.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 2000 });
-
-/// Bytes up to which a section is made without looking first whether there is room.
-const SMALL: u64 = 1 << 20;
 
 /// How the names of files begin and end that have not got their final name yet.
 const ASIDE: (&str, &str) = (".", ".new");
@@ -248,11 +245,6 @@ pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io
     place.make()?;
     let mut visit = visit(&place.dir);
     let path = place.dir.join(name);
-    // Large ones are sized only if there is hope: a name that is taken is not a disk that is full.
-    let large = wanted.len > SMALL && wanted.file.is_none();
-    if large && path.symlink_metadata().is_ok() && remove_if_dead(&path)? == Removed::No {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
     let target = wanted.file.map(std::path::absolute).transpose()?;
     let object = target.as_deref().map(|path| open_target(path, wanted.access)).transpose()?;
     let mut patience = Patience::new();
@@ -281,6 +273,12 @@ pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io
         }
         (None, _) => Named { object: entry, hold: Hold::new(path, None, lifetime), file: None },
     })
+}
+
+/// Whether a name is taken, by whatever.
+pub(crate) fn is_taken(place: &Place, name: &str) -> io::Result<bool> {
+    let path = place.dir.join(name);
+    Ok(path.symlink_metadata().is_ok() && remove_if_dead(&path)? == Removed::No)
 }
 
 /// Makes an entry and gives it its name, if nothing has it.

@@ -39,7 +39,7 @@ use super::windows_objects::{
 use super::windows_pagefile::{PageFile, words_view};
 use super::windows_section::Backing;
 use super::windows_words::Words;
-use super::{Named, Object, Protection, Wanted};
+use super::{Ground, Named, Object, Protection, Wanted};
 use crate::Space;
 use crate::names::{Lifetime, Scope};
 use crate::section::{Access, Create};
@@ -364,6 +364,22 @@ fn announce(
     // Last: until then it is being made.
     state.store(0, FILE_MAGIC)?;
     Ok(Hold { _state: Some(state), _section: section })
+}
+
+/// Whether a name is taken.
+pub(crate) fn is_taken(place: &Place, name: &str) -> io::Result<bool> {
+    Ok(!matches!(look(place, name, Access::Read)?, Seen::Nothing | Seen::Changing)
+        || asleep(place, name)?.is_some())
+}
+
+/// How much room there is: the system commits what it promises, and refuses what it cannot.
+pub(crate) fn ground_of_place(_place: &Place) -> Option<Ground> {
+    None
+}
+
+/// How much room there is to grow: as above.
+pub(crate) fn ground_of(_object: &Object) -> Option<Ground> {
+    None
 }
 
 /// Makes a section that appears under its name complete or not at all.

@@ -46,6 +46,10 @@ mod moving;
 mod names;
 #[cfg(target_os = "linux")]
 mod names_linux;
+#[cfg(target_os = "linux")]
+mod names_peers;
+#[cfg(windows)]
+mod names_windows;
 mod page_maps;
 mod prefetch;
 mod private;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::{Ground, Object, Stuff};
 use super::here;
 use crate::names::Scope;
 
@@ -122,4 +123,26 @@ impl Place {
             format!("there is no {parent} here: mount a tmpfs there, or use Scope::Directory"),
         )
     }
+}
+
+/// How much room there is in a place; `None` if it is not there.
+pub(crate) fn ground_of_place(place: &Place) -> Option<Ground> {
+    // The user's directory may be still to be made, in the same file system.
+    let found = rustix::fs::statvfs(&place.dir).or_else(|error| match place.dir.parent() {
+        Some(parent) if place.whose == Whose::User => rustix::fs::statvfs(parent),
+        _ => Err(error),
+    });
+    found.ok().map(|found| ground(&found, here::is_memory(&place.dir)))
+}
+
+/// How much room there is for a file to grow.
+pub(crate) fn ground_of(object: &Object) -> Option<Ground> {
+    let found = rustix::fs::fstatvfs(object).ok()?;
+    Some(ground(&found, here::is_memory_file(object)))
+}
+
+fn ground(found: &rustix::fs::StatVfs, in_memory: bool) -> Ground {
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    let stuff = if in_memory { Stuff::Memory } else { Stuff::Device };
+    Ground { free: bytes(found.f_bavail), size: bytes(found.f_blocks), stuff }
 }

@@ -102,10 +102,11 @@ fn open(place: &Place) -> io::Result<Named> {
     open_named(place, NAME, Access::ReadWrite)
 }
 
-/// Closes as a section does.
-fn close(mut named: Named) {
-    named.hold.before_close(&named.object);
-    drop(named);
+/// Closes as a section does, if there is one.
+fn close(named: impl Into<Option<Named>>) {
+    if let Some(mut named) = named.into() {
+        named.hold.before_close(&named.object);
+    }
 }
 
 /// The child's part.
@@ -241,7 +242,7 @@ fn run(
                 if let Some(named) = &mine {
                     leads_to(&place, named)?;
                 }
-                mine.map(close);
+                close(mine);
                 gone(&place)
             })
         }
@@ -251,7 +252,7 @@ fn run(
                 Some(create(&place).expect("a new name"))
             };
             let meanwhile = |mine: &mut Option<Named>| {
-                mine.take().map(close);
+                close(mine.take());
                 Ok(())
             };
             stop_at_every_instruction(&rerun, visit, prepare, meanwhile, |_, child| {
@@ -268,14 +269,14 @@ fn run(
                 Some(create(&place).expect("a new name"))
             };
             let meanwhile = |mine: &mut Option<Named>| {
-                mine.take().map(close);
+                close(mine.take());
                 *mine = create(&place).ok();
                 Ok(())
             };
             // Whichever of the two sections it was, the rest must be whole.
             stop_at_every_instruction(&rerun, visit, prepare, meanwhile, |mine, child| {
                 told(child)?;
-                mine.map(close);
+                close(mine);
                 gone(&place)
             })
         }
