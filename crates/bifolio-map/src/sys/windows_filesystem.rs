@@ -148,6 +148,10 @@ pub(crate) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()>
 
 /// Whether an error says that the system or the volume does not have the call.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
+    // What the file system answered "nothing" to.
+    if error.kind() == io::ErrorKind::Unsupported {
+        return true;
+    }
     let code = error.raw_os_error().map(i32::cast_unsigned);
     matches!(
         code,
