@@ -43,24 +43,25 @@ impl<M: Mode> View<M> {
     #[inline(never)]
     pub(crate) fn explain(&self, stop: Stop, doing: Doing, offset: u64, size: usize) -> Error {
         let verb = doing.verb();
+        let new =
+            |kind| self.fail(Error::new(kind, verb).at_offset(self.offset.saturating_add(offset)));
         match stop {
-            Stop::Outside => self
-                .fail(Error::new(ErrorKind::OutOfBounds, verb).at_offset(offset))
-                .because(format!("{size} bytes asked for, the view has {}", self.len())),
-            Stop::Misaligned => self
-                .fail(Error::new(ErrorKind::Misaligned, verb).at_offset(offset))
-                .because(format!(
-                    "an atomic word of {size} bytes needs an address that is a multiple of {size}"
-                )),
-            Stop::ReadOnly => self
-                .fail(Error::new(ErrorKind::ModeMismatch, verb).at_offset(offset))
-                .because("the view is for reading only"),
-            Stop::NoAtomics => self
-                .fail(Error::new(ErrorKind::NotSupported, verb).at_offset(offset))
+            Stop::Outside => {
+                let asked = format!("{size} bytes asked for, the view has {}", self.len());
+                new(ErrorKind::OutOfBounds).because(match self.offset {
+                    0 => asked,
+                    start => format!("{asked}, from offset {start} on"),
+                })
+            }
+            Stop::Misaligned => new(ErrorKind::Misaligned).because(format!(
+                "an atomic word of {size} bytes needs an address that is a multiple of {size}"
+            )),
+            Stop::ReadOnly => new(ErrorKind::ModeMismatch).because("the view is for reading only"),
+            Stop::NoAtomics => new(ErrorKind::NotSupported)
                 .because("this architecture has no recoverable read-modify-write"),
-            Stop::NoMemory => self
-                .fail(Error::new(ErrorKind::OutOfMemory, verb).at_offset(offset))
-                .because(format!("no memory for a copy of {size} bytes")),
+            Stop::NoMemory => {
+                new(ErrorKind::OutOfMemory).because(format!("no memory for a copy of {size} bytes"))
+            }
             Stop::Fault(done) => self.explain_fault(doing, offset, size, done),
         }
     }

@@ -70,7 +70,8 @@ fn check_reading<M: Mode>(view: &View<M>, offset: u64, length: u64) {
     // Nothing behind the last byte can be reached, although the page goes on.
     for past in [length, length + 1, length + page(), u64::MAX - 3, u64::MAX] {
         let error = refused(view.get::<u8>(past), ErrorKind::OutOfBounds);
-        says(&error, &["read", &past.to_string(), &format!("the view has {length}")]);
+        let at = offset.saturating_add(past).to_string();
+        says(&error, &["read", &at, &format!("the view has {length}")]);
         refused(view.read_at(past, &mut [0; 3]), ErrorKind::OutOfBounds);
         assert_eq!(view.read_some_at(past, &mut [0; 3]).unwrap(), 0);
     }

@@ -423,6 +423,29 @@ fn dropping_pages_behind_leaves_every_byte() {
 }
 
 #[test]
+fn the_offset_of_an_error_is_that_in_the_section_wherever_the_view_starts() {
+    let section = Section::anonymous(4 * page()).unwrap();
+    let start = page() + 4;
+    let view = section.view_of::<ReadWrite>(start..3 * page()).unwrap();
+    let (end, size) = (view.len(), view.len());
+    for error in [
+        refused(view.get::<u64>(end - 7), ErrorKind::OutOfBounds),
+        refused(view.sub(4..).unwrap().put(end - 11, &0u64), ErrorKind::OutOfBounds),
+    ] {
+        assert_eq!(error.offset(), Some(start + end - 7), "{error}");
+        says(
+            &error,
+            &[&format!("at offset {}", start + end - 7), "8 bytes asked for, the view has"],
+        );
+    }
+    let error = refused(view.get::<u64>(end), ErrorKind::OutOfBounds);
+    says(&error, &[&format!("the view has {size}, from offset {start} on")]);
+    let error = refused(view.atomic_u64(8).map(drop), ErrorKind::Misaligned);
+    assert_eq!(error.offset(), Some(start + 8));
+    assert_eq!(refused(view.get::<u8>(u64::MAX), ErrorKind::OutOfBounds).offset(), Some(u64::MAX));
+}
+
+#[test]
 fn pages_that_are_locked_in_memory_are_not_dropped_and_the_error_says_why() {
     let section = Section::anonymous(8 * page()).unwrap();
     let (view, other): (View<ReadWrite>, View<Read>) =
