@@ -7,7 +7,8 @@
 //! unlocks nothing.
 //!
 //! Threads that share a `FileLock` keep each other out as well: two locks of one `FileLock` never
-//! overlap, not even shared ones.
+//! overlap, not even shared ones. [`FileLock::of_section`] locks the very file that is mapped, through
+//! its handle; all of a section's `FileLock`s are one opener.
 //!
 //! They are advisory on Unix: who does not ask is not kept out. On Windows a locked range cannot
 //! be read or written through other handles, but it can through maps; and there a `FileLock` that
@@ -17,11 +18,12 @@ use std::fs::File;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::section::{Access, Create};
+use crate::section::{Access, Create, Section};
 use crate::sys;
 
 /// How a range is locked.
@@ -40,7 +42,8 @@ pub enum Patience {
     Try,
     /// At most so long.
     For(Duration),
-    /// For ever.
+    /// For ever. A thread that holds an overlapping lock of the same [`FileLock`] would wait for
+    /// itself: that is `Busy` at once.
     Forever,
 }
 
@@ -72,9 +75,44 @@ pub struct FileLock {
     file: File,
     path: PathBuf,
     access: Access,
-    /// What the guards of this opening hold, or wait for. The systems do not keep an opening from
-    /// locking twice (Unix) or cannot tell its locks from others' (Windows), so it is kept here.
-    held: Mutex<Vec<(Range<u64>, sys::LockKind)>>,
+    held: Held,
+}
+
+/// What the guards of one opening hold, or wait for. The systems do not keep an opening from locking
+/// twice (Unix) or cannot tell its locks from others' (Windows), so it is kept here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held(Arc<Mutex<Vec<Entry>>>);
+
+#[derive(Debug)]
+struct Entry {
+    range: Range<u64>,
+    how: sys::LockKind,
+    /// Who took it.
+    thread: ThreadId,
+}
+
+impl Entry {
+    fn new(range: &Range<u64>, how: sys::LockKind) -> Self {
+        Self { range: range.clone(), how, thread: std::thread::current().id() }
+    }
+}
+
+/// Why a lock was not given.
+#[derive(Debug)]
+enum Refusal {
+    /// Another lock of the same opening overlaps it.
+    Own,
+    /// What the system said; `WouldBlock` for somebody else's lock.
+    System(io::Error),
+}
+
+impl Refusal {
+    fn is_for_now(&self) -> bool {
+        match self {
+            Self::Own => true,
+            Self::System(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
 }
 
 /// A held lock; dropping it lets go.
@@ -115,7 +153,56 @@ impl FileLock {
     fn with(path: &Path, access: Access, create: Create) -> Result<Self> {
         let file = sys::open(path, access, create, 0o600)
             .map_err(|error| Error::os("open for locking", error).at_path(path))?;
-        Ok(Self { file, path: path.to_path_buf(), access, held: Mutex::default() })
+        Ok(Self { file, path: path.to_path_buf(), access, held: Held::default() })
+    }
+
+    /// Takes an open file for locking. The locks belong to its opening, which duplicates of the
+    /// handle share: make one `FileLock` of it and not two.
+    ///
+    /// # Errors
+    /// `ModeMismatch` for a file that was opened for writing only.
+    pub fn from_file(file: File) -> Result<Self> {
+        const DOING: &str = "lock";
+        let path = sys::path_of(&file).unwrap_or_else(|| PathBuf::from("<open file>"));
+        let access = sys::access_of(&file).map_err(|e| Error::os(DOING, e).at_path(&path))?;
+        let Some(access) = access else {
+            return Err(Error::new(ErrorKind::ModeMismatch, DOING)
+                .at_path(&path)
+                .because("the file was opened for writing only"));
+        };
+        Ok(Self { file, path, access, held: Held::default() })
+    }
+
+    /// Locks of the file that a section stands on, through the section's own handle: whatever its
+    /// path leads to by now, what is locked is what is mapped. All `FileLock`s of a section and its
+    /// clones are one opener, so their locks never overlap; they last as long as their guards, and
+    /// no longer than the process.
+    ///
+    /// ```
+    /// use bifolio_map::{ErrorKind, FileLock, LockKind, Patience, Section};
+    /// let section = Section::temporary(4096)?;
+    /// let lock = FileLock::of_section(&section)?;
+    /// let guard = lock.lock(0..8, LockKind::Exclusive, Patience::Try)?;
+    /// let same = FileLock::of_section(&section)?;
+    /// let refused = same.lock(4..5, LockKind::Shared, Patience::Try).unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Busy);
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `NotSupported` on Windows for memory of the page file, which has no bytes to lock;
+    /// `LimitReached` when the process has no descriptor left.
+    pub fn of_section(section: &Section) -> Result<Self> {
+        const DOING: &str = "lock";
+        let (path, file, held) = section.for_locking();
+        let Some(file) = file else {
+            return Err(Error::new(ErrorKind::NotSupported, DOING)
+                .at_path(path)
+                .because("it is memory of the page file, which has no bytes to lock"));
+        };
+        // A duplicate shares the opening, and with it the locks.
+        let file = file.try_clone().map_err(|e| Error::os(DOING, e).at_path(&path))?;
+        Ok(Self { file, path, access: section.access(), held: held.clone() })
     }
 
     /// Locks a range of bytes.
@@ -144,23 +231,36 @@ impl FileLock {
         let outcome = match patience {
             Patience::Try => self.try_lock(&range, how),
             Patience::For(time) => return self.lock_within(range, how, time),
-            Patience::Forever => match self.lock_waiting(&range, how) {
-                Some(outcome) => outcome,
-                None => return self.lock_within(range, how, Duration::MAX),
-            },
+            Patience::Forever => {
+                if self.would_wait_for_itself(&range) {
+                    return Err(Error::new(ErrorKind::Busy, DOING)
+                        .at_path(&self.path)
+                        .at_offset(range.start)
+                        .because("this thread holds an overlapping lock of the same FileLock, and would wait for itself"));
+                }
+                match self.lock_waiting(&range, how) {
+                    Some(outcome) => outcome.map_err(Refusal::System),
+                    None => return self.lock_within(range, how, Duration::MAX),
+                }
+            }
         };
-        outcome.map_err(|error| self.fail(DOING, error, &range))?;
+        outcome.map_err(|refusal| self.refuse(refusal, &range))?;
         Ok(LockGuard::new(self, range))
     }
 
-    fn try_lock(&self, range: &Range<u64>, how: sys::LockKind) -> io::Result<()> {
+    fn try_lock(&self, range: &Range<u64>, how: sys::LockKind) -> Result<(), Refusal> {
         let mut held = self.held();
-        if held.iter().any(|(other, _)| overlap(other, range)) {
-            return Err(io::ErrorKind::WouldBlock.into());
+        if held.iter().any(|other| overlap(&other.range, range)) {
+            return Err(Refusal::Own);
         }
-        sys::try_lock(&self.file, range, how)?;
-        held.push((range.clone(), how));
+        sys::try_lock(&self.file, range, how).map_err(Refusal::System)?;
+        held.push(Entry::new(range, how));
         Ok(())
+    }
+
+    fn would_wait_for_itself(&self, range: &Range<u64>) -> bool {
+        let me = std::thread::current().id();
+        self.held().iter().any(|other| other.thread == me && overlap(&other.range, range))
     }
 
     /// Lets the system wait; `None` where it cannot, or where one's own lock is in the way, which
@@ -168,10 +268,10 @@ impl FileLock {
     fn lock_waiting(&self, range: &Range<u64>, how: sys::LockKind) -> Option<io::Result<()>> {
         {
             let mut held = self.held();
-            if held.iter().any(|(other, _)| overlap(other, range)) {
+            if held.iter().any(|other| overlap(&other.range, range)) {
                 return None;
             }
-            held.push((range.clone(), how)); // other threads are kept out while we wait
+            held.push(Entry::new(range, how)); // other threads are kept out while we wait
         }
         let outcome = sys::lock(&self.file, range, how);
         if !matches!(outcome, Some(Ok(()))) {
@@ -181,11 +281,11 @@ impl FileLock {
     }
 
     fn forget(&self, range: &Range<u64>) {
-        self.held().retain(|(other, _)| other != range);
+        self.held().retain(|other| other.range != *range);
     }
 
-    fn held(&self) -> MutexGuard<'_, Vec<(Range<u64>, sys::LockKind)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.held.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No system waits for a file lock with a time limit: try, and sleep a little longer each time.
@@ -198,17 +298,22 @@ impl FileLock {
         let started = Instant::now();
         let mut pause = Duration::from_micros(50);
         loop {
-            match self.try_lock(&range, how) {
+            let refusal = match self.try_lock(&range, how) {
                 Ok(()) => return Ok(LockGuard::new(self, range)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(self.fail("lock", error, &range)),
-            }
+                Err(refusal) if refusal.is_for_now() => refusal,
+                Err(refusal) => return Err(self.refuse(refusal, &range)),
+            };
             let left = time.saturating_sub(started.elapsed());
             if left.is_zero() {
                 return Err(Error::new(ErrorKind::TimedOut, "lock")
                     .at_path(&self.path)
                     .at_offset(range.start)
-                    .because(format!("somebody else held it for {time:?}")));
+                    .because(match refusal {
+                        Refusal::Own => {
+                            format!("another lock of this FileLock held it for {time:?}")
+                        }
+                        Refusal::System(_) => format!("somebody else held it for {time:?}"),
+                    }));
             }
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(Duration::from_millis(10));
@@ -226,7 +331,10 @@ impl FileLock {
     /// share it cannot be told from it; otherwise what the system says.
     pub fn probe(&self, range: impl RangeBounds<u64>) -> Result<LockState> {
         let range = self.resolve(range)?;
-        let held = sys::is_locked_by_others(&self.file, &range, &self.held())
+        let held = self.held();
+        let mine: Vec<_> = held.iter().map(|entry| (entry.range.clone(), entry.how)).collect();
+        // Still under the lock: what is free now may be taken by another thread otherwise.
+        let held = sys::is_locked_by_others(&self.file, &range, &mine)
             .map_err(|error| self.fail("probe the lock of", error, &range))?;
         Ok(if held { LockState::Held } else { LockState::Free })
     }
@@ -246,11 +354,24 @@ impl FileLock {
     }
 
     #[cold]
+    fn refuse(&self, refusal: Refusal, range: &Range<u64>) -> Error {
+        match refusal {
+            Refusal::System(error) => self.fail("lock", error, range),
+            Refusal::Own => Error::new(ErrorKind::Busy, "lock")
+                .at_path(&self.path)
+                .at_offset(range.start)
+                .because("another lock of this FileLock overlaps it, or waits for it"),
+        }
+    }
+
+    #[cold]
     fn fail(&self, doing: &'static str, error: io::Error, range: &Range<u64>) -> Error {
         let error = Error::os(doing, error).at_path(&self.path).at_offset(range.start);
         match error.kind() {
-            ErrorKind::Busy => error
-                .because("somebody else holds a lock there, or this opening holds or awaits one"),
+            ErrorKind::Busy => error.because("somebody else holds a lock there"),
+            ErrorKind::NotSupported => {
+                error.because("the file system gives no locks, or has none left")
+            }
             _ => error,
         }
     }

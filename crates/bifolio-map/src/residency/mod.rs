@@ -156,7 +156,7 @@ impl Section {
     pub fn evict(&self, range: impl RangeBounds<u64>, write_back: WriteBack) -> Result<Evicted> {
         let range = self.resolve(range, EVICT)?;
         if write_back == WriteBack::First {
-            self.check_state()?;
+            self.check_state(EVICT)?;
             self.note_sync(sys::write_back(self.object(), range.start, range.end - range.start))?;
         }
         evict::drop_pages(self.object(), &range).map_err(|error| self.fail(explain(EVICT, error)))

@@ -1,6 +1,7 @@
 //! Handing a section to a child process: a file without a name, or memory without a file, cannot
 //! be found by path, so the child inherits the handle and finds it by a token.
 
+use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Access, Appends, Section, SectionKind};
@@ -45,6 +46,36 @@ impl Inheritance {
 }
 
 impl Section {
+    /// The open file that the section stands on, for passing it on by descriptor or handle or for
+    /// calls that this crate has not: `as_file()` lends it as `AsFd` on Unix and `AsHandle` on
+    /// Windows. Anonymous memory is such a file on Unix too. `None` on Windows for memory of the
+    /// page file; [`inherit`](Self::inherit) hands that on.
+    ///
+    /// What is done through it is seen by everybody who uses the section, and goes past what this
+    /// crate keeps account of: writes and syncs that fail there are not remembered here.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// # use bifolio_map::{Read, ReadWrite, Section, View};
+    /// let memory = Section::anonymous(13)?;
+    /// let descriptor = memory.as_file().unwrap().try_clone().unwrap(); // send it over a socket
+    /// let received = Section::from_file(descriptor)?;
+    /// memory.view::<ReadWrite>()?.put(5, &7u8)?;
+    /// assert_eq!(received.view::<Read>()?.get::<u8>(5)?, 7);
+    /// # }
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    #[must_use]
+    pub fn as_file(&self) -> Option<&File> {
+        sys::file_of(&self.inner.object)
+    }
+
+    /// What this section is in errors, its handle, and the locks that were taken through it.
+    pub(crate) fn for_locking(&self) -> (std::path::PathBuf, Option<&File>, &crate::lock::Held) {
+        let label = super::name_of(self.inner.path.as_deref(), self.inner.kind).to_path_buf();
+        (label, self.as_file(), &self.inner.locks)
+    }
+
     /// Lets child processes inherit this section: those that are started while the answer lives.
     ///
     /// ```

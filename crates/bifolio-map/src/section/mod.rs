@@ -95,6 +95,8 @@ struct Inner {
     /// Held for writing while this process changes the length, for reading while it writes file
     /// pages by call: so our own truncation and our own bulk write cannot cross.
     resizing: RwLock<()>,
+    /// The file locks that were taken through the section's handle.
+    locks: crate::lock::Held,
     /// The length that the caller stated, of a section that another program made.
     stated: Option<u64>,
     /// What keeps the name alive. Dropped after the object: with it the name may go.
@@ -119,7 +121,8 @@ impl Inner {
     ) -> Self {
         let (state, resizing) = (state::State::new(), RwLock::new(()));
         let (name, stated, hold) = (None, None, None);
-        Self { object, access, kind, path, name, appends, state, resizing, stated, hold }
+        let locks = crate::lock::Held::default();
+        Self { object, access, kind, path, name, appends, state, resizing, locks, stated, hold }
     }
 }
 
@@ -404,7 +407,7 @@ impl Section {
     /// section: every later call fails with `Poisoned`, because the bytes may be gone from the
     /// device and still be in memory. Open it anew and look at what is there.
     pub fn sync(&self, level: Flush) -> Result<()> {
-        self.inner.state.check().map_err(|error| self.fail(error))?;
+        self.check_state("sync")?;
         self.note_sync(sys::sync(&self.inner.object, level))?;
         self.sync_name(level)
     }
@@ -472,8 +475,8 @@ impl Section {
         self.inner.state.lost(lost);
     }
 
-    pub(crate) fn check_state(&self) -> Result<()> {
-        self.inner.state.check().map_err(|error| self.fail(error))
+    pub(crate) fn check_state(&self, doing: &'static str) -> Result<()> {
+        self.inner.state.check(doing).map_err(|error| self.fail(error))
     }
 
     /// Whether calls on the handle and maps of the file are sure to show the same bytes: a local

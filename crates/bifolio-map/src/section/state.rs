@@ -49,7 +49,7 @@ impl State {
     }
 
     /// Whether flushes may still vouch for anything.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self, doing: &'static str) -> Result<()> {
         let why = match self.0.load(Ordering::Acquire) {
             SOUND => return Ok(()),
             STORES_LOST => {
@@ -61,7 +61,7 @@ impl State {
                  open the section anew and look at what is there"
             }
         };
-        Err(Error::new(ErrorKind::Poisoned, "flush").because(why))
+        Err(Error::new(ErrorKind::Poisoned, doing).because(why))
     }
 }
 
@@ -72,14 +72,15 @@ mod tests {
     #[test]
     fn lost_stores_are_accepted_and_failed_syncs_are_final() {
         let state = State::new();
-        assert!(state.check().is_ok());
+        assert!(state.check("flush").is_ok());
         state.lost(Lost::Store);
-        assert_eq!(state.check().unwrap_err().kind(), ErrorKind::Poisoned);
+        assert_eq!(state.check("flush").unwrap_err().kind(), ErrorKind::Poisoned);
         state.accept_lost_stores();
-        assert!(state.check().is_ok());
+        assert!(state.check("flush").is_ok());
         state.sync_failed();
         state.lost(Lost::Store);
         state.accept_lost_stores();
-        assert!(state.check().unwrap_err().to_string().contains("sync failed"));
+        let error = state.check("sync").unwrap_err().to_string();
+        assert!(error.starts_with("cannot sync") && error.contains("sync failed"), "{error}");
     }
 }

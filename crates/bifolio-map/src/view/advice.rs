@@ -211,7 +211,7 @@ impl View<ReadWrite> {
     pub fn flush(&self, range: impl RangeBounds<u64>, level: Flush) -> Result<()> {
         let range = self.resolve(range, "flush")?;
         let Some(section) = &self.section else { return Ok(()) };
-        section.check_state()?;
+        section.check_state("flush")?;
         let flushed = self.span.flush(
             section.object(),
             super::ViewMode::ReadWrite.protection(),

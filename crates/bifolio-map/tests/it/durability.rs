@@ -231,7 +231,8 @@ fn a_failed_sync_is_final_for_its_section() {
         for level in LEVELS {
             let error = refused(view.flush(.., level), ErrorKind::Poisoned);
             says(&error, &["a sync failed earlier", "open the section anew"]);
-            refused(section.clone().sync(level), ErrorKind::Poisoned);
+            let error = refused(section.clone().sync(level), ErrorKind::Poisoned);
+            says(&error, &["cannot sync"]);
         }
         view.get::<u8>(0).expect("reading goes on");
         assert_eq!(Section::open(&path).unwrap().view::<Read>().unwrap().len(), 16 << 20);

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use bifolio_map::{ErrorKind, FileLock, LockKind, LockState, Patience};
+use bifolio_map::{ErrorKind, FileLock, LockKind, LockState, Patience, Section};
 use bifolio_testkit::child::{self, Rerun};
 use bifolio_testkit::this_test;
 
@@ -139,9 +139,9 @@ fn a_file_opened_for_reading_takes_shared_locks_only() {
     let held = reader.lock(.., LockKind::Shared, Patience::Try).unwrap();
     refused(other.lock(.., LockKind::Exclusive, Patience::Try), ErrorKind::Busy);
     drop(held);
-    if cfg!(unix) {
-        assert!(reader.lock(.., LockKind::Exclusive, Patience::Try).is_err());
-    }
+    let error =
+        refused(reader.lock(.., LockKind::Exclusive, Patience::Try), ErrorKind::ModeMismatch);
+    says(&error, &["enough for shared locks only"]);
 }
 
 #[test]
@@ -174,10 +174,7 @@ fn a_lock_file_is_created_if_it_is_wanted_and_missing() {
     let _held = one.lock(.., LockKind::Exclusive, Patience::Try).unwrap();
     assert_eq!(two.probe(..).unwrap(), LockState::Held);
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
-    refused(
-        FileLock::open_or_create(path.join("below")),
-        if cfg!(unix) { ErrorKind::Io } else { ErrorKind::NotFound },
-    );
+    refused(FileLock::open_or_create(path.join("below")), ErrorKind::NotFound);
 }
 
 #[test]
@@ -260,4 +257,63 @@ fn what_a_forked_child_drops_of_its_parents_locks_unlocks_nothing() {
         drop(held);
         assert_eq!(yours.probe(..).unwrap(), LockState::Free);
     });
+}
+
+#[test]
+fn whose_lock_is_in_the_way_is_said_and_nobody_waits_for_ever_for_itself() {
+    let (_dir, one, two) = two_openings();
+    let held = one.lock(0..4, LockKind::Shared, Patience::Try).unwrap();
+    let error = refused(one.lock(2..6, LockKind::Shared, Patience::Try), ErrorKind::Busy);
+    says(&error, &["another lock of this FileLock"]);
+    let time = Patience::For(Duration::from_millis(5));
+    let error = refused(one.lock(2..6, LockKind::Shared, time), ErrorKind::TimedOut);
+    says(&error, &["another lock of this FileLock held it for 5ms"]);
+    let error = refused(two.lock(2..6, LockKind::Exclusive, time), ErrorKind::TimedOut);
+    says(&error, &["somebody else held it for 5ms"]);
+    let error = refused(one.lock(2..6, LockKind::Shared, Patience::Forever), ErrorKind::Busy);
+    says(&error, &["this thread holds an overlapping lock", "would wait for itself"]);
+    drop(held);
+    drop(one.lock(2..6, LockKind::Shared, Patience::Forever).unwrap());
+}
+
+#[test]
+fn locking_a_section_locks_what_is_mapped_whatever_its_path_leads_to() {
+    let (_dir, path) = file_of(b"mapped");
+    let section = Section::open_rw(&path).unwrap();
+    let mine = FileLock::of_section(&section).unwrap();
+    let yours = FileLock::open(&path).unwrap();
+    let held = mine.lock(0..3, LockKind::Exclusive, Patience::Try).unwrap();
+    says(&refused(yours.lock(2..5, LockKind::Shared, Patience::Try), ErrorKind::Busy), &["data"]);
+    assert_eq!(yours.probe(..).unwrap(), LockState::Held);
+    assert_eq!(mine.probe(..).unwrap(), LockState::Free);
+    // One section is one opener, however often it is asked.
+    let again = FileLock::of_section(&section.clone()).unwrap();
+    refused(again.lock(1..2, LockKind::Shared, Patience::Try), ErrorKind::Busy);
+    if cfg!(unix) {
+        // Replaced under the map: the lock stays on the old file, and the new one is free.
+        let new = path.with_extension("new");
+        std::fs::write(&new, b"another").unwrap();
+        std::fs::rename(&new, &path).unwrap();
+        let other = FileLock::open(&path).unwrap();
+        assert_eq!(other.probe(..).unwrap(), LockState::Free);
+        assert_eq!(yours.probe(..).unwrap(), LockState::Held);
+    }
+    assert_eq!(yours.probe(..).unwrap(), LockState::Held);
+    drop(held);
+    drop(yours.lock(.., LockKind::Exclusive, Patience::Try).unwrap());
+}
+
+#[test]
+fn an_open_file_is_locked_as_its_opening_allows() {
+    let (_dir, path) = file_of(b"abc");
+    let reader = FileLock::from_file(File::open(&path).unwrap()).unwrap();
+    let writer = File::options().read(true).write(true).open(&path).unwrap();
+    let writer = FileLock::from_file(writer).unwrap();
+    refused(reader.lock(.., LockKind::Exclusive, Patience::Try), ErrorKind::ModeMismatch);
+    let held = reader.lock(.., LockKind::Shared, Patience::Try).unwrap();
+    refused(writer.lock(.., LockKind::Exclusive, Patience::Try), ErrorKind::Busy);
+    drop(held);
+    drop(writer.lock(.., LockKind::Exclusive, Patience::Try).unwrap());
+    let blind = File::options().write(true).open(&path).unwrap();
+    refused(FileLock::from_file(blind), ErrorKind::ModeMismatch);
 }
