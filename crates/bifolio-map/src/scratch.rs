@@ -11,7 +11,11 @@ use crate::sys;
 /// Zeroed memory straight from the system, aligned to a page, that nobody else can reach. It goes
 /// back to the system when it is dropped, not to an allocator's free list.
 ///
-/// Pages are taken when they are first touched: a terabyte of scratch costs nothing until then.
+/// On Linux and macOS pages are taken when they are first touched, and scratch larger than memory is
+/// possible: who touches more of it than there is gets killed, so ask for the
+/// [room](crate::machine::memory_room) first. (Under Linux's strict accounting,
+/// `vm.overcommit_memory` 2, all of it counts at once and too much is refused.) Windows commits all of
+/// it at once: it counts against memory and page file together before it is touched.
 ///
 /// ```
 /// use bifolio_map::Scratch;
@@ -34,7 +38,7 @@ impl Scratch {
     /// `len` bytes of zeros.
     ///
     /// # Errors
-    /// `OutOfMemory` if there are no addresses left, or under strict overcommit no memory.
+    /// `OutOfMemory` if there are no addresses left, and where all of it counts at once, no memory.
     pub fn zeroed(len: u64) -> Result<Self> {
         let refuse = || {
             Error::new(ErrorKind::OutOfMemory, "make scratch memory")

@@ -33,31 +33,31 @@ use crate::sys;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SectionOptions {
-    pub(super) access: Access,
+    access: Option<Access>,
     pub(super) create: Create,
     pub(super) len: u64,
     pub(super) capacity: u64,
-    pub(super) space: Space,
-    pub(super) permissions: u32,
+    space: Option<Space>,
+    permissions: Option<u32>,
     pub(super) names: super::named::NameOptions,
 }
 
 impl SectionOptions {
     pub(super) fn new() -> Self {
         Self {
-            access: Access::Read,
+            access: None,
             create: Create::Never,
             len: 0,
             capacity: 0,
-            space: Space::Allocate,
-            permissions: 0o600,
+            space: None,
+            permissions: None,
             names: super::named::NameOptions::default(),
         }
     }
 
     /// What the handle may do.
     pub fn access(mut self, access: Access) -> Self {
-        self.access = access;
+        self.access = Some(access);
         self
     }
 
@@ -81,9 +81,11 @@ impl SectionOptions {
         self
     }
 
-    /// Whether what is created has space behind all of it.
+    /// Whether what is created has space behind all of it: [`Space::Allocate`] unless said
+    /// otherwise, but [`Space::Sparse`] for anonymous memory, whose pages are taken when they are
+    /// first written.
     pub fn space(mut self, space: Space) -> Self {
-        self.space = space;
+        self.space = Some(space);
         self
     }
 
@@ -91,7 +93,7 @@ impl SectionOptions {
     /// 0o600 unless said otherwise. Windows gives new files the rights of their directory; of named
     /// sections it takes the last three bits for everybody's rights, and the owner has all.
     pub fn permissions(mut self, bits: u32) -> Self {
-        self.permissions = bits;
+        self.permissions = Some(bits);
         self
     }
 
@@ -110,21 +112,24 @@ impl SectionOptions {
         if path.as_os_str().is_empty() {
             return Err(refuse("the path is empty"));
         }
-        if self.create != Create::Never && self.access == Access::Read {
+        if self.create != Create::Never && self.wanted_access() == Access::Read {
             let why = "a new section has to be writable; add access(Access::ReadWrite)";
             return Err(refuse(why).at_path(path));
         }
         let fail = |error| explain_open(Error::os(doing, error).at_path(path));
         let file = match self.create {
-            Create::Never => sys::open(path, self.access, Create::Never, 0).map_err(fail)?,
+            Create::Never => {
+                sys::open(path, self.wanted_access(), Create::Never, 0).map_err(fail)?
+            }
             Create::New => self.create_file(path).map_err(fail)?,
             Create::IfMissing => self.open_or_create(path).map_err(fail)?,
         };
-        Section::of_file(file, self.access, Some(path.to_path_buf()), Appends::No)
+        Section::of_file(file, self.wanted_access(), Some(path.to_path_buf()), Appends::No)
     }
 
     fn create_file(&self, path: &Path) -> io::Result<File> {
-        create_complete(path, self.permissions, |file| reserve(file, self.len, self.space))
+        let permissions = self.wanted_permissions();
+        create_complete(path, permissions, |file| reserve(file, self.len, self.wanted_space()))
     }
 
     fn open_or_create(&self, path: &Path) -> io::Result<File> {
@@ -132,7 +137,7 @@ impl SectionOptions {
         // it, and who loses them all is told what the last one said.
         let mut last = io::ErrorKind::NotFound.into();
         for _ in 0..16 {
-            match sys::open(path, self.access, Create::Never, 0) {
+            match sys::open(path, self.wanted_access(), Create::Never, 0) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => return result,
             }
@@ -141,40 +146,114 @@ impl SectionOptions {
                 result => return result,
             }
         }
+        let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+        let leads_nowhere = path.metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        if is_link && leads_nowhere {
+            // No file is made where somebody else's link says.
+            last = io::Error::new(io::ErrorKind::NotFound, "it is a link that leads nowhere");
+        }
         Err(last)
     }
 
-    /// Makes memory without a file.
+    /// Makes memory without a file, for reading and writing. With [`Space::Allocate`] all of it is
+    /// taken now, so that no store can fail for want of it; for large amounts the
+    /// [room](crate::machine::memory_room) is asked for first.
     ///
     /// # Errors
-    /// `OutOfMemory`, `LimitReached`.
+    /// `OutOfMemory`, also for more than there is room for, and then with what limits it;
+    /// `LimitReached`; `InvalidInput` for [`Access::Read`], since nobody could write it, and for
+    /// [permissions](Self::permissions), since it has no name by which others could open it.
     pub fn anonymous(&self) -> Result<Section> {
-        let object = sys::anonymous(self.len, self.capacity.max(self.len))
-            .map_err(|error| Error::os("create anonymous memory", error))?;
+        const DOING: &str = "create anonymous memory";
+        self.want_writable(DOING)?;
+        if self.permissions.is_some() {
+            let why = "memory without a name has no permissions; only who gets the handle has it";
+            return Err(Error::new(ErrorKind::InvalidInput, DOING).because(why));
+        }
+        let fail = |error| Error::os(DOING, error);
+        let take = self.space == Some(Space::Allocate) && self.len > 0;
+        if take {
+            want_room(self.len, DOING)?;
+        }
+        let object = sys::anonymous(self.len, self.capacity.max(self.len)).map_err(fail)?;
+        if take {
+            sys::allocate(&object, 0, self.len).map_err(|error| match error.kind() {
+                // The file system behind memory is full: it is memory all the same.
+                io::ErrorKind::StorageFull => fail(error).of_kind(ErrorKind::OutOfMemory),
+                _ => fail(error),
+            })?;
+        }
         let kind = SectionKind::Anonymous;
         Ok(Section::of_object(object, Access::ReadWrite, kind, None, Appends::No))
     }
 
-    /// Makes a file without a name in `dir`. Where the file system cannot have one, it has a name
-    /// for the moment of its creation.
+    /// Makes a file without a name in `dir`, for reading and writing. Where the file system cannot
+    /// have one, it has a name for the moment of its creation.
     ///
     /// # Errors
-    /// `NotFound` for the directory, `PermissionDenied`, `StorageFull`.
+    /// `NotFound` for the directory, `PermissionDenied`, `StorageFull`; `InvalidInput` for
+    /// [`Access::Read`], since nobody could write it.
     pub fn temporary(&self, dir: impl AsRef<Path>) -> Result<Section> {
+        const DOING: &str = "create a temporary file in";
         let dir = dir.as_ref();
-        let file = unnamed(dir, 0o600)
-            .and_then(|file| reserve(&file, self.len, self.space).map(|()| file))
-            .map_err(|error| Error::os("create a temporary file in", error).at_path(dir))?;
+        self.want_writable(DOING).map_err(|error| error.at_path(dir))?;
+        let file = unnamed(dir, self.wanted_permissions())
+            .and_then(|file| reserve(&file, self.len, self.wanted_space()).map(|()| file))
+            .map_err(|error| Error::os(DOING, error).at_path(dir))?;
         let (object, kind) = (sys::object_of_file(file), SectionKind::Temporary);
         Ok(Section::of_object(object, Access::ReadWrite, kind, None, Appends::No))
     }
+
+    /// Refuses what was said to be for reading only and is new.
+    fn want_writable(&self, doing: &'static str) -> Result<()> {
+        if self.access == Some(Access::Read) {
+            let why = "what is new and has no name has to be writable; leave Access::Read out";
+            return Err(Error::new(ErrorKind::InvalidInput, doing).because(why));
+        }
+        Ok(())
+    }
+
+    pub(super) fn wanted_access(&self) -> Access {
+        self.access.unwrap_or(Access::Read)
+    }
+
+    pub(super) fn wanted_space(&self) -> Space {
+        self.space.unwrap_or(Space::Allocate)
+    }
+
+    pub(super) fn wanted_permissions(&self) -> u32 {
+        self.permissions.unwrap_or(0o600)
+    }
+}
+
+/// Amounts of memory above this are compared with what there is before they are taken: asking is a
+/// few system calls, and who takes too much is killed rather than refused.
+const LARGE: u64 = 16 << 20;
+
+/// Refuses to take more memory than there is room for.
+fn want_room(len: u64, doing: &'static str) -> Result<()> {
+    if len < LARGE {
+        return Ok(());
+    }
+    // A machine that does not say how much it has refuses by itself, or does not.
+    let Ok(room) = crate::machine::memory_room() else { return Ok(()) };
+    if len > room.bytes {
+        return Err(Error::new(ErrorKind::OutOfMemory, doing).because(format!(
+            "asked for {len} bytes, {} can be taken, says {}",
+            room.bytes, room.limit
+        )));
+    }
+    Ok(())
 }
 
 /// Adds the next step to errors that have an obvious one.
 fn explain_open(error: Error) -> Error {
     match error.kind() {
         ErrorKind::LimitReached => {
-            error.because("the process has no descriptor left; see `ulimit -n`")
+            let source = std::error::Error::source(&error);
+            let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+            let why = sys::why_no_descriptor(source.and_then(io::Error::raw_os_error));
+            error.because(why)
         }
         ErrorKind::NotMappable if error.path().is_some_and(Path::is_dir) => {
             error.because("it is a directory")
@@ -190,5 +269,27 @@ fn reserve(file: &File, len: u64, space: Space) -> io::Result<()> {
     match space {
         Space::Allocate => super::space::grow(&object, len).map_err(|short| short.error),
         Space::Sparse => sys::truncate(&object, len),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn whose_descriptors_are_used_up_is_said() {
+        let words =
+            |code| explain_open(Error::os("open", io::Error::from_raw_os_error(code))).to_string();
+        assert!(words(24).contains("the process has no descriptor left"), "EMFILE");
+        assert!(words(23).contains("the system as a whole has no descriptor left"), "ENFILE");
+    }
+
+    #[test]
+    fn more_memory_than_there_is_is_refused_before_it_is_taken() {
+        let error = want_room(u64::MAX, "test").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert!(error.to_string().contains("can be taken, says"), "{error}");
+        want_room(LARGE - 1, "test").unwrap();
     }
 }

@@ -72,7 +72,7 @@ impl SectionOptions {
             Create::New => "create the section",
             _ => "open the section",
         };
-        if self.create != Create::Never && self.access == Access::Read {
+        if self.create != Create::Never && self.wanted_access() == Access::Read {
             return Err(Error::new(ErrorKind::InvalidInput, doing)
                 .at_path(name.as_str())
                 .because("a new section has to be writable; add access(Access::ReadWrite)"));
@@ -80,7 +80,7 @@ impl SectionOptions {
         let place = names::place(&self.names.scope, doing)?;
         let fail = |error: Error| names::explain(error.at_path(place.label_of(name.as_str())));
         let open = || {
-            sys::open_named(&place, name.as_str(), self.access)
+            sys::open_named(&place, name.as_str(), self.wanted_access())
                 .map_err(|error| fail(Error::os(doing, error)))
         };
         let create = || self.create_named(&place, name, doing).map_err(fail);
@@ -89,7 +89,7 @@ impl SectionOptions {
             Create::New => create(),
             Create::IfMissing => open_or_create(open, create),
         };
-        Ok(Section::of_named(found?, self.access, name.clone(), &place))
+        Ok(Section::of_named(found?, self.wanted_access(), name.clone(), &place))
     }
 
     fn create_named(
@@ -98,7 +98,7 @@ impl SectionOptions {
         name: &Name,
         doing: &'static str,
     ) -> Result<sys::Named> {
-        let memory = self.names.file.is_none() && self.space == Space::Allocate;
+        let memory = self.names.file.is_none() && self.wanted_space() == Space::Allocate;
         if memory && room::is_large(self.len) {
             // A name that is taken is not a disk that is full.
             if sys::is_taken(place, name.as_str()).map_err(|error| Error::os(doing, error))? {
@@ -112,11 +112,11 @@ impl SectionOptions {
 
     fn wanted(&self) -> sys::Wanted<'_> {
         sys::Wanted {
-            access: self.access,
+            access: self.wanted_access(),
             len: self.len,
             capacity: self.capacity.max(self.len),
-            space: self.space,
-            permissions: self.permissions,
+            space: self.wanted_space(),
+            permissions: self.wanted_permissions(),
             lifetime: self.names.lifetime,
             file: self.names.file.as_deref(),
         }

@@ -324,3 +324,57 @@ fn who_starts_outside_the_time_of_an_inheritance_inherits_nothing() {
     drop(inheritance);
     assert_eq!(found(&token), "NotFound");
 }
+
+#[test]
+fn what_options_say_is_done_or_refused_and_never_ignored() {
+    let dir = directory();
+    let reading = Section::options().access(Access::Read).len(page());
+    for outcome in [reading.anonymous(), reading.temporary(dir.path())] {
+        says(&refused(outcome, ErrorKind::InvalidInput), &["has to be writable", "Access::Read"]);
+    }
+    let error = refused(Section::options().permissions(0o644).anonymous(), ErrorKind::InvalidInput);
+    says(&error, &["cannot create anonymous memory", "permissions"]);
+    let writing = Section::options().access(Access::ReadWrite).len(page());
+    assert_eq!(writing.anonymous().unwrap().access(), Access::ReadWrite);
+    assert_eq!(writing.temporary(dir.path()).unwrap().access(), Access::ReadWrite);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn anonymous_memory_is_taken_at_once_if_space_is_asked_for_and_lazily_otherwise() {
+    let options = Section::options().len(64 * page());
+    let taken = options.clone().space(Space::Allocate).anonymous().unwrap();
+    assert_eq!(taken.allocated().unwrap(), 64 * page());
+    for lazy in [options.anonymous(), options.clone().space(Space::Sparse).anonymous()] {
+        assert_eq!(lazy.unwrap().allocated().unwrap(), 0);
+    }
+    // Far more than any machine has is refused before anything is taken.
+    let error =
+        refused(options.len(1 << 50).space(Space::Allocate).anonymous(), ErrorKind::OutOfMemory);
+    says(&error, &["asked for 1125899906842624 bytes", "can be taken, says"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_temporary_file_has_the_permissions_that_were_asked_for() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = directory();
+    let mode = |section: &Section| {
+        let file = section.as_file().expect("a file");
+        file.metadata().unwrap().permissions().mode() & 0o777
+    };
+    let options = Section::options().len(5);
+    assert_eq!(mode(&options.temporary(dir.path()).unwrap()), 0o600);
+    assert_eq!(mode(&options.permissions(0o400).temporary(dir.path()).unwrap()), 0o400);
+}
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn scratch_larger_than_memory_is_to_be_had_and_zero_where_it_is_touched() {
+    if std::fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|s| s.trim() == "2") {
+        return bifolio_testkit::skip::Skip::because("strict accounting refuses it").count();
+    }
+    let mut scratch = bifolio_map::Scratch::zeroed(1 << 40).unwrap();
+    scratch[1 << 39] = 7;
+    assert_eq!(scratch[(1 << 39) - 1..][..3], [0, 7, 0]);
+}
