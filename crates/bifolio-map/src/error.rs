@@ -129,7 +129,7 @@ impl Error {
         self
     }
 
-    /// The same error, naming the byte offset it is about.
+    /// The same error, naming the byte offset in the file or section it is about.
     #[must_use]
     pub fn at_offset(mut self, offset: u64) -> Self {
         self.0.offset = Some(offset);
@@ -175,7 +175,8 @@ impl Error {
         self.0.path.as_deref()
     }
 
-    /// The byte offset in the file or view, if the error has one.
+    /// The byte offset in the file or section, if the error has one: never in a view, whose
+    /// accesses count from its own start. (A view starts at [`View::offset`](crate::View::offset).)
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
@@ -192,7 +193,8 @@ impl Error {
 pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
     use io::ErrorKind as K;
     match error.kind() {
-        K::NotFound => ErrorKind::NotFound,
+        // A path that goes on below a file leads to nothing; Windows calls it that itself.
+        K::NotFound | K::NotADirectory => ErrorKind::NotFound,
         K::AlreadyExists => ErrorKind::AlreadyExists,
         K::PermissionDenied | K::ReadOnlyFilesystem => ErrorKind::PermissionDenied,
         K::StorageFull | K::QuotaExceeded | K::FileTooLarge => ErrorKind::StorageFull,
@@ -208,7 +210,8 @@ pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
 }
 
 impl fmt::Display for Error {
-    /// `cannot read 8 bytes`-style text in one line: operation, path, offset, kind, detail, source.
+    /// One line, `cannot read FILE at offset 8: out of bounds: ...`: operation, path, offset, kind,
+    /// detail, source.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { kind, doing, path, offset, detail, source } = &*self.0;
         write!(f, "cannot {doing}")?;

@@ -85,7 +85,9 @@ pub trait Storage: Debug + Send + Sync {
     /// `AlreadyExists`, `NotFound` for the parent, or what the system says.
     fn create_dir(&self, path: &Path) -> Result<()>;
 
-    /// Gives a file another name, in one step.
+    /// Gives a file another name, in one step. Only [`Replace::Never`] on a Unix file system that has
+    /// no call for it takes two: for a moment, and after a crash in it, the file has both names, and
+    /// never none.
     ///
     /// # Errors
     /// `AlreadyExists` with [`Replace::Never`]; `NotFound`; `Busy` on Windows while it is mapped.
@@ -103,7 +105,8 @@ pub trait Storage: Debug + Send + Sync {
     /// `NotFound`; `Busy` on Windows while it is mapped.
     fn unlink(&self, path: &Path) -> Result<()>;
 
-    /// The names in a directory, sorted.
+    /// The names in a directory, sorted. The empty path is the directory where relative paths
+    /// begin, like `.`: it is the parent of a path of one name.
     ///
     /// # Errors
     /// `NotFound`, or what the system says.

@@ -68,12 +68,28 @@ pub(crate) fn path_of(file: &File) -> Option<PathBuf> {
         return None; // what the system then shows is no path
     }
     let path = std::fs::read_link(inherited_path(u64::try_from(raw(file)).ok()?)).ok()?;
-    path.is_absolute().then_some(path)
+    // A name that is gone is marked, though the file may have others; a name may end like that too.
+    let marked = path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)");
+    let leads_here = || {
+        let found = super::identity_of_path(&path).ok();
+        found.is_some_and(|found| super::identity(file).is_ok_and(|mine| mine == found))
+    };
+    (path.is_absolute() && (!marked || leads_here())).then_some(path)
 }
+
+/// `BLKGETSIZE64` (linux/fs.h), `_IOR(0x12, 114, size_t)`, in the encoding of most architectures.
+/// Where another one holds, the request is unknown.
+const BLOCK_DEVICE_SIZE: libc::c_ulong =
+    (2 << 30) | ((size_of::<usize>() as libc::c_ulong) << 16) | (0x12 << 8) | 114;
 
 /// What a block device can hold.
 pub(crate) fn block_device_len(file: &File) -> io::Result<u64> {
-    // Opened anew: seeking moves the cursor of every duplicate.
+    let mut size = 0u64;
+    // SAFETY: the request writes a 64-bit number.
+    if check(unsafe { libc::ioctl(raw(file), BLOCK_DEVICE_SIZE as _, &raw mut size) }).is_ok() {
+        return Ok(size);
+    }
+    // Opened anew, which takes a right to the device: seeking moves the cursor of every duplicate.
     let number = u64::try_from(raw(file)).unwrap_or(u64::MAX);
     let anew = File::open(inherited_path(number))?;
     Ok(rustix::fs::seek(&anew, rustix::fs::SeekFrom::End(0))?)
@@ -238,11 +254,8 @@ pub(crate) const HAS_SEALS: bool = true;
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let cwd = rustix::fs::CWD;
     match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
-        // File systems without the flag: a link never replaces, and then the old name goes.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)
-        }
+        // File systems, and kernels, without the flag.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => super::rename_by_link(from, to),
         result => Ok(result?),
     }
 }

@@ -314,10 +314,9 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let outcome =
         check(unsafe { libc::renamex_np(from_name.as_ptr(), to_name.as_ptr(), libc::RENAME_EXCL) });
     match outcome {
-        // File systems without the flag: a link never replaces, and then the old name goes.
+        // File systems without the flag.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTSUP | libc::EINVAL)) => {
-            std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)
+            super::rename_by_link(from, to)
         }
         result => result,
     }

@@ -45,11 +45,20 @@ pub(crate) fn kind_of_code(code: Option<i32>) -> Option<ErrorKind> {
         libc::EMFILE | libc::ENFILE => ErrorKind::LimitReached,
         // Opening a socket, or a device without a driver, is ENXIO.
         libc::ENODEV | libc::ENXIO => ErrorKind::NotMappable,
-        libc::EOPNOTSUPP | libc::ENOSYS => ErrorKind::NotSupported,
+        // ENOLCK: the file system gives no locks.
+        libc::EOPNOTSUPP | libc::ENOSYS | libc::ENOLCK => ErrorKind::NotSupported,
         libc::ELOOP | libc::ENAMETOOLONG | libc::EINVAL => ErrorKind::InvalidInput,
         libc::ESTALE => ErrorKind::StorageFault,
         _ => return None,
     })
+}
+
+/// Why an open failed for want of descriptors, in words.
+pub(crate) fn why_no_descriptor(code: Option<i32>) -> &'static str {
+    match code {
+        Some(libc::ENFILE) => "the system as a whole has no descriptor left",
+        _ => "the process has no descriptor left; see `ulimit -n`",
+    }
 }
 
 /// Opens or creates a file.
@@ -61,7 +70,8 @@ pub(crate) fn open(
 ) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(access == Access::ReadWrite).mode(permissions);
-    // A pipe without a writer must not block the opener; for files the flag has no effect.
+    // A pipe without a writer must not block the opener. A file on which somebody holds a lease does
+    // not either: the open fails with `EWOULDBLOCK` while the holder is told to give it back.
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     match create {
         Create::Never => {}
@@ -251,6 +261,20 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     sync_directory_handle(&directory)
 }
 
+/// Renames where there is no call that never replaces: a link does not, and then the old name goes.
+/// If it does not go, the new one is taken back: an error means that nothing has changed.
+pub(crate) fn rename_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::hard_link(from, to)?;
+    let Err(error) = std::fs::remove_file(from) else { return Ok(()) };
+    if error.kind() == io::ErrorKind::NotFound {
+        return Ok(()); // somebody else took the old name away
+    }
+    match std::fs::remove_file(to) {
+        Ok(()) => Err(error),
+        Err(_) => Err(io::Error::new(error.kind(), format!("{error}; it has both names now"))),
+    }
+}
+
 /// Gives a file a second name, never replacing one.
 pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::hard_link(from, to)
@@ -320,9 +344,11 @@ pub(crate) unsafe fn map_over(
     Ok(())
 }
 
-/// Private zeroed memory.
+/// Private zeroed memory. It is not reserved: without the flag Linux refuses what is larger than
+/// memory and swap together, even if most of it will never be touched.
 pub(crate) fn map_private(size: usize) -> io::Result<NonNull<u8>> {
-    let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    let prot = ProtFlags::READ | ProtFlags::WRITE;
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: without MAP_FIXED the kernel replaces no existing mapping.
     let base = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), size, prot, flags) }?;
     NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
@@ -447,4 +473,39 @@ pub(crate) unsafe fn unmap_private(base: NonNull<u8>, size: usize) {
 pub(crate) fn path_from_bytes(bytes: &[u8]) -> std::path::PathBuf {
     use std::os::unix::ffi::OsStrExt;
     std::ffi::OsStr::from_bytes(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renaming_by_a_link_never_replaces_and_an_error_changes_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        let (from, to) = (inner.join("from"), dir.path().join("to"));
+        std::fs::write(&from, b"mine").unwrap();
+        std::fs::write(&to, b"theirs").unwrap();
+        let error = rename_by_link(&from, &to).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&to).unwrap(), b"theirs");
+        std::fs::remove_file(&to).unwrap();
+        let mode = |bits| {
+            std::fs::set_permissions(&inner, std::fs::Permissions::from_mode(bits)).unwrap();
+        };
+        if rustix::process::geteuid().is_root() {
+            bifolio_testkit::skip::Skip::because("root may remove any name").count();
+        } else {
+            mode(0o555); // the link can be made and the old name cannot go
+            let error = rename_by_link(&from, &to).unwrap_err();
+            mode(0o755);
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert!(from.exists() && !to.exists());
+        }
+        rename_by_link(&from, &to).unwrap();
+        assert!(!from.exists());
+        assert_eq!(std::fs::read(&to).unwrap(), b"mine");
+    }
 }

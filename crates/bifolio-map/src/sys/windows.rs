@@ -157,6 +157,11 @@ pub(super) fn halves(number: u64) -> (u32, u32) {
     ((number >> 32) as u32, number as u32)
 }
 
+/// Why an open failed for want of descriptors, in words.
+pub(crate) fn why_no_descriptor(_code: Option<i32>) -> &'static str {
+    "the process has no handle left"
+}
+
 /// The limit on locked memory in words, for error messages.
 pub(crate) fn lock_limit() -> String {
     let (mut least, mut most) = (0, 0);

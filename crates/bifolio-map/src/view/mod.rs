@@ -156,8 +156,8 @@ impl Section {
     /// # Errors
     /// `ModeMismatch` if the section's access does not allow the mode (see the
     /// [table](crate::view#which-section-allows-which-view)); `NotMappable`; `OutOfMemory` when no
-    /// addresses are left or the process has too many maps, for which the system has one code;
-    /// `HandlerDisplaced` never: see [`fault::check`].
+    /// addresses are left or the process has too many maps, for which the system has one code. (A
+    /// displaced fault handler is no error here: see [`fault::check`].)
     pub fn view<M: Mode>(&self) -> Result<View<M>> {
         self.view_of(..)
     }

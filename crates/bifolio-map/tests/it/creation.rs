@@ -272,3 +272,37 @@ fn a_hole_is_where_no_data_is_whether_or_not_space_was_allocated() {
         "{holes:?}"
     );
 }
+
+#[test]
+fn a_file_whose_first_name_is_gone_is_not_called_by_it() {
+    let dir = directory();
+    let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
+    std::fs::write(&first, b"x").unwrap();
+    std::fs::hard_link(&first, &second).unwrap();
+    let file = std::fs::File::open(&first).unwrap();
+    std::fs::remove_file(&first).unwrap();
+    assert_eq!(Section::from_file(file).unwrap().path(), None);
+    // A name may really end like that.
+    let odd = dir.path().join("name (deleted)");
+    std::fs::rename(&second, &odd).unwrap();
+    let file = std::fs::File::open(&odd).unwrap();
+    assert_eq!(Section::from_file(file).unwrap().path(), Some(odd.as_path()));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_and_a_path_below_a_file_are_not_found_and_called_so() {
+    let dir = directory();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(dir.path().join("nowhere"), &link).unwrap();
+    let options = Section::options().access(Access::ReadWrite).len(5);
+    let error = refused(options.clone().create(Create::IfMissing).open(&link), ErrorKind::NotFound);
+    says(&error, &["cannot open", "link", "it is a link that leads nowhere"]);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was made");
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"x").unwrap();
+    for create in [Create::Never, Create::New, Create::IfMissing] {
+        let error =
+            refused(options.clone().create(create).open(file.join("below")), ErrorKind::NotFound);
+        says(&error, &["below", "Not a directory"]);
+    }
+}

@@ -102,6 +102,8 @@ fn unix_codes_without_a_kind_of_their_own_are_recognised() {
         (libc::EPERM, ErrorKind::PermissionDenied),
         (libc::EBUSY, ErrorKind::Busy),
         (libc::EAGAIN, ErrorKind::Busy),
+        (libc::ENOLCK, ErrorKind::NotSupported),
+        (libc::ENOTDIR, ErrorKind::NotFound),
         (libc::EXDEV, ErrorKind::Io),
     ];
     for (code, kind) in codes {

@@ -126,3 +126,22 @@ fn a_block_device_is_mapped_with_the_length_that_it_has() {
     refused(section.set_len(5, Space::Sparse), ErrorKind::NotSupported);
     refused(section.set_len(2 << 20, Space::Allocate), ErrorKind::NotSupported);
 }
+
+#[test]
+fn a_block_device_that_was_handed_over_keeps_its_length_after_privileges_are_dropped() {
+    if or_count(need_root()).is_none() {
+        return;
+    }
+    let (_dir, image) = file_of(pattern(0, 1 << 20));
+    let Some((path, _held)) = or_count(loop_device(&image)) else { return };
+    let section = Section::from_file(File::open(&path).unwrap()).unwrap();
+    // The user of one thread, which ends with the test.
+    let nobody = std::thread::spawn(move || {
+        let id = rustix::process::Uid::from_raw(65534);
+        rustix::thread::set_thread_res_uid(id, id, id).unwrap();
+        assert!(File::open(&path).is_err(), "the device itself is not ours to open any more");
+        let view: View<Read> = section.view().unwrap();
+        assert!(view.read_vec(..).unwrap() == pattern(0, 1 << 20));
+    });
+    nobody.join().unwrap();
+}
