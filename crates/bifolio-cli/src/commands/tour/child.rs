@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
-use super::{cut, files, full, growth, together};
+use super::{cut, files, full, growth, named, together};
 use crate::exit::Exit;
 use crate::failure::{CliError, Locate};
 use crate::interrupt;
@@ -25,6 +25,7 @@ const ROLES: &[(&str, Role)] = &[
     ("digest", digest),
     ("full-disk", full::play),
     ("grow", growth::play),
+    ("named", named::play),
     ("take-turns", together::play),
     ("truncate", cut::play),
 ];

@@ -13,6 +13,7 @@ mod full;
 mod growth;
 mod input;
 mod lengths;
+mod named;
 mod private;
 mod report;
 mod residency;
@@ -86,6 +87,7 @@ const STOPS: &[&dyn Stop] = &[
     &lengths::Lengths,
     &private::Private,
     &together::Together,
+    &named::Named,
     &cut::Cut,
     &full::Full,
     &growth::Growth,
