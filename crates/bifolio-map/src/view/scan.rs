@@ -26,10 +26,8 @@ pub enum ScanPlan {
 
 /// Bytes that go by one way before another may be chosen.
 const STRETCH: u64 = 512 << 10;
-/// Bytes that are copied from the map at once, and asked for ahead: few enough for the processor to
-/// have their lines in flight while the caller looks at the ones before. On a Zen 4 a live map was
-/// scanned at 0.73 of a slice's speed by 4 KiB, at 0.42 by 16 KiB, in one run each.
-const MAP_PIECE: usize = 4 << 10;
+/// Bytes that are copied from the map at once where the processor is left to fetch ahead by itself.
+const PAGE_PIECE: u64 = 4 << 10;
 /// Bytes for which one answer about where they are is good: more than any system reads ahead.
 const COLD_RUN: u64 = 32 << 20;
 /// The same for bytes that are in memory: asking costs two system calls, which are felt if they are
@@ -94,23 +92,18 @@ impl<M: Mode> View<M> {
                 }
             }
             let way = if at < cold_until { ways.cold() } else { ways.choose() };
-            let mut watch = ways.watch(way);
+            let started = ways.is_trial().then(Instant::now);
             at = stretch.end;
-            let size = match way {
-                Way::Map => MAP_PIECE as u64,
-                Way::Call => PIECE as u64,
-                Way::CallOnce => STRETCH,
-            };
             let mut from = stretch.start;
             while from < stretch.end {
-                let size = size.min(stretch.end - from);
+                let size = way.piece().min(stretch.end - from);
                 buffer.resize(index(size).max(buffer.len()), 0);
                 let bytes = &mut buffer[..index(size)];
-                watch.time(|| self.bring(way, from, bytes))?;
+                self.bring(way, from, bytes)?;
                 from += size;
-                if way == Way::Map {
+                if way == Way::MapAhead {
                     // While the caller looks at this piece the next one comes nearer.
-                    self.span.prefetch_to_cache(index(from), MAP_PIECE);
+                    self.span.prefetch_to_cache(index(from), PIECE);
                 }
                 for piece in bytes.chunks(PIECE) {
                     let flow = look(piece);
@@ -119,7 +112,9 @@ impl<M: Mode> View<M> {
                     }
                 }
             }
-            ways.learn(way, &watch);
+            if let Some(started) = started {
+                ways.learn(way, started.elapsed());
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -149,7 +144,7 @@ impl<M: Mode> View<M> {
 
     /// Copies one piece by one of the ways. Where a call reads less than it should, the map says why.
     fn bring(&self, way: Way, at: u64, out: &mut [u8]) -> Result<()> {
-        if way != Way::Map
+        if matches!(way, Way::Call | Way::CallOnce)
             && let Some(section) = &self.section
             && sys::read_at(section.object(), self.offset + at, out).is_ok_and(|n| n == out.len())
         {
@@ -181,11 +176,13 @@ impl Ahead {
     }
 }
 
-/// From where a stretch is copied.
+/// How a stretch is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// From the map, piece by piece.
+    /// From the map, a page at a time; the processor fetches ahead by itself.
     Map,
+    /// From the map in larger pieces, each asked for while the one before is looked at.
+    MapAhead,
     /// From the file, piece by piece.
     Call,
     /// From the file, by one call: for bytes that have to come from the device, since a call
@@ -193,37 +190,34 @@ enum Way {
     CallOnce,
 }
 
-/// Time spent in the pieces of one stretch; or nothing, since looking at the clock costs too.
-enum Watch {
-    Running(Duration),
-    Stopped,
-}
-
-impl Watch {
-    fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let Self::Running(total) = self else { return work() };
-        let started = Instant::now();
-        let outcome = work();
-        *total += started.elapsed();
-        outcome
+impl Way {
+    /// Bytes that are copied at once.
+    fn piece(self) -> u64 {
+        match self {
+            Self::Map => PAGE_PIECE,
+            Self::MapAhead | Self::Call => PIECE as u64,
+            Self::CallOnce => STRETCH,
+        }
     }
 }
 
-/// Which way is faster for bytes in memory, as measured on the way.
+/// Which way is fastest for bytes in memory, as measured on the way.
 ///
-/// For bytes that are not mapped yet neither wins always: small folios make faults dear (read 16,
-/// map 13 GB/s), large ones make them cheap (read 22, map 36), and a live map beats both. So a few
-/// stretches by each way are timed, the faster way does the rest, and now and then both are timed
-/// again, since a file may be half mapped or half in small folios.
+/// For bytes that are not mapped yet neither maps nor calls win always: small folios make faults dear
+/// (read 16, map 13 GB/s), large ones make them cheap (read 22, map 36), and a live map beats both.
+/// Asking the processor for lines ahead of a copy is worth a third on some and costs as much on others
+/// (Zen 4: 0.92 of a slice's speed without, 0.62 with). So a few stretches by each way are timed, with
+/// what the caller does with them, since lines in flight are his gain too; the fastest way does the
+/// rest. Now and then all are timed again: a file may be half mapped or half in small folios.
 struct Ways {
-    /// Nanoseconds a stretch, by the map and by calls: the best of the last trial.
-    cost: [u64; 2],
+    /// Nanoseconds a stretch by each way: the best of the last trial.
+    cost: [u64; Self::ALL.len()],
     /// Stretches of bytes in memory so far.
     count: u32,
     usable: Usable,
 }
 
-/// Whether there is a choice at all.
+/// Whether the file can stand in for the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Usable {
     Both,
@@ -236,26 +230,31 @@ const TRIALS: u32 = 2;
 const ROUND: u32 = 128;
 
 impl Ways {
+    /// What there is to choose from; calls come last.
+    const ALL: [Way; 3] = [Way::Map, Way::MapAhead, Way::Call];
+
     fn new(usable: Usable) -> Self {
-        Self { cost: [u64::MAX; 2], count: 0, usable }
+        Self { cost: [u64::MAX; Self::ALL.len()], count: 0, usable }
+    }
+
+    fn candidates(&self) -> &'static [Way] {
+        match self.usable {
+            Usable::Both => &Self::ALL,
+            Usable::MapOnly => &Self::ALL[..2],
+        }
     }
 
     /// The way of the next stretch, if its bytes are in memory.
     fn choose(&mut self) -> Way {
-        if self.usable == Usable::MapOnly {
-            return Way::Map;
-        }
         let number = self.count % ROUND;
         if number == 0 {
-            self.cost = [u64::MAX; 2];
+            self.cost = [u64::MAX; Self::ALL.len()];
         }
         self.count = self.count.wrapping_add(1);
-        match number {
-            0..TRIALS => Way::Map,
-            number if number < 2 * TRIALS => Way::Call,
-            _ if self.cost[1] < self.cost[0] => Way::Call,
-            _ => Way::Map,
-        }
+        let ways = self.candidates();
+        let on_trial = ways.get((number / TRIALS) as usize);
+        let fastest = || ways.iter().zip(self.cost).min_by_key(|(_, cost)| *cost);
+        *on_trial.or_else(|| fastest().map(|(way, _)| way)).unwrap_or(&Way::Map)
     }
 
     /// The way of the next stretch, if it has to come from the device.
@@ -263,20 +262,73 @@ impl Ways {
         if self.usable == Usable::Both { Way::CallOnce } else { Way::Map }
     }
 
-    /// A watch that runs if the stretch that was chosen last belongs to a trial.
-    fn watch(&self, way: Way) -> Watch {
+    /// Whether the stretch that was chosen last belongs to a trial.
+    fn is_trial(&self) -> bool {
         let number = self.count.wrapping_sub(1) % ROUND;
-        if self.usable == Usable::Both && way != Way::CallOnce && number < 2 * TRIALS {
-            Watch::Running(Duration::ZERO)
-        } else {
-            Watch::Stopped
+        ((number / TRIALS) as usize) < self.candidates().len()
+    }
+
+    /// Notes how long a stretch took.
+    fn learn(&mut self, way: Way, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        // One by a large call is no trial of any of these.
+        if let Some(place) = Self::ALL.iter().position(|known| *known == way) {
+            self.cost[place] = self.cost[place].min(nanos);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ways of so many stretches, each of which takes as long as `cost` says.
+    fn ways_of(usable: Usable, stretches: u32, cost: impl Fn(Way) -> u64) -> Vec<Way> {
+        let mut ways = Ways::new(usable);
+        let stretch = |_| {
+            let way = ways.choose();
+            if ways.is_trial() {
+                ways.learn(way, Duration::from_nanos(cost(way)));
+            }
+            way
+        };
+        (0..stretches).map(stretch).collect()
+    }
+
+    #[test]
+    fn every_way_is_tried_and_the_fastest_does_the_rest() {
+        for best in Ways::ALL {
+            let cost = |way| if way == best { 1_000 } else { 900_000 };
+            let chosen = ways_of(Usable::Both, ROUND, cost);
+            assert_eq!(
+                chosen[..6],
+                [Way::Map, Way::Map, Way::MapAhead, Way::MapAhead, Way::Call, Way::Call]
+            );
+            assert!(chosen[6..].iter().all(|way| *way == best), "{best:?}: {chosen:?}");
         }
     }
 
-    fn learn(&mut self, way: Way, watch: &Watch) {
-        let Watch::Running(took) = watch else { return };
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let cost = &mut self.cost[usize::from(way == Way::Call)];
-        *cost = (*cost).min(nanos);
+    #[test]
+    fn a_file_that_cannot_stand_in_for_the_map_is_never_called() {
+        let chosen =
+            ways_of(Usable::MapOnly, 3 * ROUND, |way| if way == Way::Map { 9_000 } else { 1 });
+        assert!(!chosen.contains(&Way::Call));
+        assert_eq!(chosen[4], Way::MapAhead);
+    }
+
+    #[test]
+    fn what_became_faster_is_found_in_the_next_round() {
+        let mut ways = Ways::new(Usable::Both);
+        let mut last = Vec::new();
+        for count in 0..2 * ROUND {
+            let way = ways.choose();
+            let best = if count < ROUND { Way::Map } else { Way::Call };
+            if ways.is_trial() {
+                let cost = if way == best { 1_000 } else { 900_000 };
+                ways.learn(way, Duration::from_nanos(cost));
+            }
+            last.push(way);
+        }
+        assert_eq!((last[ROUND as usize - 1], last[2 * ROUND as usize - 1]), (Way::Map, Way::Call));
     }
 }
