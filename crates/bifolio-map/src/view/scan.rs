@@ -77,7 +77,7 @@ impl<M: Mode> View<M> {
     ) -> Result<ControlFlow<B>> {
         let range = self.resolve(range, "scan")?;
         let (mut at, end) = (range.start as u64, range.end as u64);
-        let mut buffer = Vec::new();
+        let mut buffer = Buffer::for_copies_of(self.span.as_ptr().addr() + index(at));
         let mut ways = Ways::new(self.usable_ways());
         let mut ahead = Ahead { asked: at, distance: self.distance(plan) };
         let mut warm_until = 0;
@@ -97,8 +97,7 @@ impl<M: Mode> View<M> {
             let mut from = stretch.start;
             while from < stretch.end {
                 let size = way.piece().min(stretch.end - from);
-                buffer.resize(index(size).max(buffer.len()), 0);
-                let bytes = &mut buffer[..index(size)];
+                let bytes = buffer.of(index(size));
                 self.bring(way, from, bytes)?;
                 from += size;
                 if way == Way::MapAhead {
@@ -151,6 +150,30 @@ impl<M: Mode> View<M> {
             return Ok(());
         }
         self.span.read(at, out).map_err(|stop| self.explain(stop, Doing::Load, at, out.len()))
+    }
+}
+
+/// Where pieces are copied to: a place that lies to a cache line as their source does. A string copy
+/// between places that do not runs at a third of the speed on a Zen 4 (memcpy's does too).
+struct Buffer {
+    bytes: Vec<u8>,
+    source: usize,
+}
+
+/// Bytes in a cache line.
+const LINE: usize = 64;
+
+impl Buffer {
+    /// For pieces that start at multiples of a line from this address.
+    fn for_copies_of(source: usize) -> Self {
+        Self { bytes: Vec::new(), source }
+    }
+
+    /// The first `size` bytes of it.
+    fn of(&mut self, size: usize) -> &mut [u8] {
+        self.bytes.resize(self.bytes.len().max(size + LINE), 0);
+        let start = self.source.wrapping_sub(self.bytes.as_ptr().addr()) % LINE;
+        &mut self.bytes[start..start + size]
     }
 }
 
@@ -293,6 +316,17 @@ mod tests {
             way
         };
         (0..stretches).map(stretch).collect()
+    }
+
+    #[test]
+    fn a_buffer_lies_to_a_line_as_its_source_does() {
+        for source in [0, 1, 63, 64, 4096 + 17, usize::MAX] {
+            let mut buffer = Buffer::for_copies_of(source);
+            for size in [0, 1, 100, 4096, 13, 1 << 16] {
+                let place = buffer.of(size);
+                assert_eq!((place.len(), place.as_ptr().addr() % LINE), (size, source % LINE));
+            }
+        }
     }
 
     #[test]
