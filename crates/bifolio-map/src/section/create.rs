@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::aside::{create_complete, unnamed};
-use super::{Access, Appends, Create, Section, SectionKind};
+use super::{Access, Calls, Create, Section, SectionKind};
 use crate::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
@@ -124,7 +124,7 @@ impl SectionOptions {
             Create::New => self.create_file(path).map_err(fail)?,
             Create::IfMissing => self.open_or_create(path).map_err(fail)?,
         };
-        Section::of_file(file, self.wanted_access(), Some(path.to_path_buf()), Appends::No)
+        Section::of_file(file, self.wanted_access(), Some(path.to_path_buf()), Calls::Plain)
     }
 
     fn create_file(&self, path: &Path) -> io::Result<File> {
@@ -177,14 +177,14 @@ impl SectionOptions {
         }
         let object = sys::anonymous(self.len, self.capacity.max(self.len)).map_err(fail)?;
         if take {
-            sys::allocate(&object, 0, self.len).map_err(|error| match error.kind() {
+            super::space::allocate(&object, 0..self.len).map_err(|error| match error.kind() {
                 // The file system behind memory is full: it is memory all the same.
                 io::ErrorKind::StorageFull => fail(error).of_kind(ErrorKind::OutOfMemory),
                 _ => fail(error),
             })?;
         }
         let kind = SectionKind::Anonymous;
-        Ok(Section::of_object(object, Access::ReadWrite, kind, None, Appends::No))
+        Ok(Section::of_object(object, Access::ReadWrite, kind, None, Calls::Plain))
     }
 
     /// Makes a file without a name in `dir`, for reading and writing. Where the file system cannot
@@ -201,7 +201,7 @@ impl SectionOptions {
             .and_then(|file| reserve(&file, self.len, self.wanted_space()).map(|()| file))
             .map_err(|error| Error::os(DOING, error).at_path(dir))?;
         let (object, kind) = (sys::object_of_file(file), SectionKind::Temporary);
-        Ok(Section::of_object(object, Access::ReadWrite, kind, None, Appends::No))
+        Ok(Section::of_object(object, Access::ReadWrite, kind, None, Calls::Plain))
     }
 
     /// Refuses what was said to be for reading only and is new.

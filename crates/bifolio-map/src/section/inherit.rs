@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Access, Appends, Section, SectionKind};
+use super::{Access, Calls, Section, SectionKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{self, FileKind, Identity};
 
@@ -170,6 +170,6 @@ impl Section {
             Some(_) => return Err(missing()),
         };
         let path = sys::file_of(&object).and_then(sys::path_of);
-        Ok(Self::of_object(object, access, kind, path, Appends::No))
+        Ok(Self::of_object(object, access, kind, path, Calls::Plain))
     }
 }

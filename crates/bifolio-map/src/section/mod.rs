@@ -9,9 +9,11 @@ mod create;
 mod currency;
 mod inherit;
 mod named;
+mod resizing;
 mod room;
 pub(crate) mod space;
 mod state;
+mod sync;
 
 pub use create::SectionOptions;
 pub use currency::Currency;
@@ -22,12 +24,12 @@ pub(crate) use state::Lost;
 use std::fs::File;
 use std::ops::{Range, RangeBounds};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Name;
 use crate::sys::{self, FileKind, Object};
-use crate::{Flush, Space, range};
+use crate::{Space, range};
 
 /// What a handle on a section may do. Which views each allows is in the table of [`crate::view`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,11 +92,9 @@ struct Inner {
     kind: SectionKind,
     path: Option<PathBuf>,
     name: Option<Name>,
-    appends: Appends,
+    calls: Calls,
     state: state::State,
-    /// Held for writing while this process changes the length, for reading while it writes file
-    /// pages by call: so our own truncation and our own bulk write cannot cross.
-    resizing: RwLock<()>,
+    resizing: resizing::Resizing,
     /// The file locks that were taken through the section's handle.
     locks: crate::lock::Held,
     /// The length that the caller stated, of a section that another program made.
@@ -117,20 +117,24 @@ impl Inner {
         access: Access,
         kind: SectionKind,
         path: Option<PathBuf>,
-        appends: Appends,
+        calls: Calls,
     ) -> Self {
-        let (state, resizing) = (state::State::new(), RwLock::new(()));
+        let (state, resizing) = (state::State::new(), resizing::Resizing::of(&object));
         let (name, stated, hold) = (None, None, None);
         let locks = crate::lock::Held::default();
-        Self { object, access, kind, path, name, appends, state, resizing, locks, stated, hold }
+        Self { object, access, kind, path, name, calls, state, resizing, locks, stated, hold }
     }
 }
 
-/// Whether writes through the handle go to the end of the file wherever they aim.
+/// What reads and writes through the handle do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Appends {
-    Yes,
-    No,
+pub(crate) enum Calls {
+    /// What loads and stores do.
+    Plain,
+    /// Writes go to the end of the file wherever they aim.
+    Append,
+    /// They go past the cache, and want whole sectors at aligned addresses.
+    PastCache,
 }
 
 impl Section {
@@ -183,18 +187,12 @@ impl Section {
                     .because("the file was opened for writing only, and a map has to read"),
             ));
         };
-        let appends = sys::appends(&file).map_err(|e| named(Error::os("inspect", e)))?;
-        let appends = if appends { Appends::Yes } else { Appends::No };
-        Self::of_file(file, access, path.clone(), appends)
+        let calls = sys::calls_of(&file).map_err(|e| named(Error::os("inspect", e)))?;
+        Self::of_file(file, access, path.clone(), calls)
     }
 
     /// The section of a file that was opened by us or handed over.
-    fn of_file(
-        file: File,
-        access: Access,
-        path: Option<PathBuf>,
-        appends: Appends,
-    ) -> Result<Self> {
+    fn of_file(file: File, access: Access, path: Option<PathBuf>, calls: Calls) -> Result<Self> {
         let named = |error: Error| error.at_path(name_of(path.as_deref(), SectionKind::File));
         let kind = sys::file_kind(&file).map_err(|error| named(Error::os("inspect", error)))?;
         let refuse = |what: &str| {
@@ -212,7 +210,7 @@ impl Section {
             FileKind::Socket => return refuse("a socket; read it as a stream"),
             FileKind::Other => return refuse("neither a file nor a device"),
         };
-        Ok(Self::of_object(sys::object_of_file(file), access, kind, path, appends))
+        Ok(Self::of_object(sys::object_of_file(file), access, kind, path, calls))
     }
 
     fn of_object(
@@ -220,9 +218,9 @@ impl Section {
         access: Access,
         kind: SectionKind,
         path: Option<PathBuf>,
-        appends: Appends,
+        calls: Calls,
     ) -> Self {
-        Self { inner: Arc::new(Inner::new(object, access, kind, path, appends)) }
+        Self { inner: Arc::new(Inner::new(object, access, kind, path, calls)) }
     }
 
     /// Memory without a file, zeroed, shared with whoever is given the section (a child process,
@@ -333,7 +331,7 @@ impl Section {
         if let Some(why) = keeps {
             return Err(self.fail(Error::new(ErrorKind::NotSupported, DOING).because(why)));
         }
-        let _resizing = self.inner.resizing.write().unwrap_or_else(|broken| broken.into_inner());
+        let _resizing = self.inner.resizing.change();
         let before = self.len()?;
         if len > before && space == Space::Allocate {
             self.check_room(len - before, DOING)?;
@@ -365,7 +363,7 @@ impl Section {
     pub(crate) fn grow_at_least(&self, len: u64, space: Space) -> Result<()> {
         const DOING: &str = "grow";
         self.want_write(DOING)?;
-        let _resizing = self.inner.resizing.write().unwrap_or_else(|broken| broken.into_inner());
+        let _resizing = self.inner.resizing.change();
         let before = self.len()?;
         if before >= len {
             return Ok(());
@@ -397,52 +395,6 @@ impl Section {
         let start = range.start;
         space::allocate(&self.inner.object, range)
             .map_err(|error| self.os(DOING, error).at_offset(start))
-    }
-
-    /// Makes everything written to the section durable, as far as `level` says, by whichever view,
-    /// handle or process it was written.
-    ///
-    /// # Errors
-    /// `StorageFault` or `StorageFull` if the device did not take it. That is final for this
-    /// section: every later call fails with `Poisoned`, because the bytes may be gone from the
-    /// device and still be in memory. Open it anew and look at what is there.
-    pub fn sync(&self, level: Flush) -> Result<()> {
-        self.check_state("sync")?;
-        self.note_sync(sys::sync(&self.inner.object, level))?;
-        self.sync_name(level)
-    }
-
-    /// Makes the name durable, where the level asks for it and there is one.
-    pub(crate) fn sync_name(&self, level: Flush) -> Result<()> {
-        let named = matches!(self.inner.kind, SectionKind::File | SectionKind::Named);
-        let Some(file) = sys::file_of(&self.inner.object).filter(|_| named) else { return Ok(()) };
-        if level != Flush::Full {
-            return Ok(());
-        }
-        // The name that the file has now, wherever it was moved and whatever link led to it.
-        let path = sys::path_of(file);
-        let path = path.as_deref().or(self.inner.path.as_deref());
-        let Some(parent) = path.and_then(parent_of).map(Path::to_path_buf) else { return Ok(()) };
-        self.note_sync(sys::sync_dir(&parent))
-    }
-
-    /// Remembers for ever that a sync failed.
-    pub(crate) fn note_sync(&self, outcome: std::io::Result<()>) -> Result<()> {
-        outcome.map_err(|error| {
-            // What has nothing to sync, or no right to, says so each time: nothing was lost.
-            use std::io::ErrorKind as Kind;
-            let harmless = matches!(
-                error.kind(),
-                Kind::PermissionDenied
-                    | Kind::InvalidInput
-                    | Kind::ReadOnlyFilesystem
-                    | Kind::Unsupported
-            );
-            if !harmless {
-                self.inner.state.sync_failed();
-            }
-            self.os("sync", error)
-        })
     }
 
     /// A copy of the bytes as they are, in memory of their own. Bytes that others write meanwhile
@@ -486,16 +438,16 @@ impl Section {
             self.inner.kind,
             SectionKind::File | SectionKind::Temporary | SectionKind::Named
         );
-        usual && sys::calls_meet_maps(&self.inner.object)
+        usual && self.inner.calls != Calls::PastCache && sys::calls_meet_maps(&self.inner.object)
     }
 
     /// Runs `write`, during which this process does not change the length of the section, if file
     /// pages may be written by call at all.
     pub(crate) fn while_length_stands<T>(&self, write: impl FnOnce(&Object) -> T) -> Option<T> {
-        if !self.calls_meet_maps() || self.inner.appends == Appends::Yes {
+        if !self.calls_meet_maps() || self.inner.calls == Calls::Append {
             return None;
         }
-        let _standing = self.inner.resizing.read().unwrap_or_else(|broken| broken.into_inner());
+        let _standing = self.inner.resizing.stand();
         Some(write(&self.inner.object))
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Access, Appends, Create, Inner, Section, SectionKind, SectionOptions, room};
+use super::{Access, Calls, Create, Inner, Section, SectionKind, SectionOptions, room};
 use crate::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::{self, Lifetime, Name, Scope};
@@ -180,7 +180,7 @@ impl Section {
             Some(path) => (SectionKind::File, path),
             None => (SectionKind::Named, place.label_of(name.as_str())),
         };
-        let mut inner = Inner::new(object, access, kind, Some(path), Appends::No);
+        let mut inner = Inner::new(object, access, kind, Some(path), Calls::Plain);
         (inner.name, inner.hold) = (Some(name), Some(hold));
         Self { inner: Arc::new(inner) }
     }
@@ -194,7 +194,7 @@ impl Section {
         size: u64,
     ) -> Self {
         let kind = SectionKind::Named;
-        let mut inner = Inner::new(object, access, kind, Some(path), Appends::No);
+        let mut inner = Inner::new(object, access, kind, Some(path), Calls::Plain);
         (inner.name, inner.stated) = (Some(name), Some(size));
         Self { inner: Arc::new(inner) }
     }

@@ -112,8 +112,11 @@ pub trait Storage: Debug + Send + Sync {
     /// `NotFound`, or what the system says.
     fn list(&self, dir: &Path) -> Result<Vec<Entry>>;
 
-    /// Makes the names in a directory durable. Windows has no such call and needs none: NTFS
-    /// journals names; there it does nothing.
+    /// Makes the names in a directory durable.
+    ///
+    /// Windows promises this for no file system but does it on NTFS, where flushing a directory
+    /// writes out the journal of names; and a rename is on the device when it returns, there and
+    /// elsewhere. Where a directory cannot be flushed (FAT, network) this does nothing.
     ///
     /// # Errors
     /// What the system says; then no name given since the last success is durable.

@@ -33,7 +33,7 @@ impl Storage for RealStorage {
 
     fn rename(&self, from: &Path, to: &Path, replace: Replace) -> Result<()> {
         let renamed = match replace {
-            Replace::Existing => std::fs::rename(from, to),
+            Replace::Existing => sys::rename(from, to),
             Replace::Never => sys::rename_new(from, to),
         };
         renamed.map_err(|error| {

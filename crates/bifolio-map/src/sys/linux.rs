@@ -10,14 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, RenameFlags, SealFlags};
+use rustix::io::retry_on_intr;
 use rustix::mm::MapFlags;
 
-use super::unix::{check, raw};
+use super::unix::{check, raw, uninterrupted};
 use super::{Object, Protection, Waited};
 use crate::Flush;
 
 /// Exactly there, or `EEXIST`. Kernels before 4.17 take the address as a hint; the caller compares.
 pub(crate) const FIXED_NOREPLACE: MapFlags = MapFlags::FIXED_NOREPLACE;
+
+/// Handles with this flag go past the cache.
+pub(crate) const PAST_CACHE: Option<rustix::fs::OFlags> = Some(rustix::fs::OFlags::DIRECT);
 
 /// Memory without a file: shared with whoever gets the descriptor, gone with the last one.
 pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
@@ -104,14 +108,14 @@ pub(crate) fn inherited_path(number: u64) -> PathBuf {
 pub(crate) fn sync(object: &Object, level: Flush) -> io::Result<()> {
     match level {
         Flush::Start => start_write_back(object, 0, 0),
-        Flush::Data | Flush::Barrier => Ok(rustix::fs::fdatasync(object)?),
-        Flush::Full => Ok(rustix::fs::fsync(object)?),
+        Flush::Data | Flush::Barrier => Ok(retry_on_intr(|| rustix::fs::fdatasync(object))?),
+        Flush::Full => Ok(retry_on_intr(|| rustix::fs::fsync(object))?),
     }
 }
 
 /// `fsync` of a directory. Some file systems cannot, and then keep names durable by themselves.
 pub(crate) fn sync_directory_handle(directory: &File) -> io::Result<()> {
-    match rustix::fs::fsync(directory) {
+    match retry_on_intr(|| rustix::fs::fsync(directory)) {
         Err(rustix::io::Errno::INVAL) => Ok(()),
         result => Ok(result?),
     }
@@ -122,11 +126,13 @@ fn start_write_back(object: &Object, offset: u64, size: u64) -> io::Result<()> {
     let (Ok(offset), Ok(size)) = (i64::try_from(offset), i64::try_from(size)) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    // SAFETY: no pointers.
-    let code = unsafe {
-        libc::sync_file_range(raw(object), offset, size, libc::SYNC_FILE_RANGE_WRITE)
-    };
-    match check(code) {
+    let outcome = uninterrupted(|| {
+        // SAFETY: no pointers.
+        check(unsafe {
+            libc::sync_file_range(raw(object), offset, size, libc::SYNC_FILE_RANGE_WRITE)
+        })
+    });
+    match outcome {
         // Memory files and some file systems have no device to write to.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ESPIPE | libc::EINVAL)) => Ok(()),
         result => result,
@@ -148,10 +154,10 @@ pub(crate) unsafe fn flush(
     match level {
         Flush::Start => start_write_back(object, offset, size as u64),
         Flush::Data | Flush::Barrier => {
+            let flags = rustix::mm::MsyncFlags::SYNC;
             // SAFETY: the caller's promise; MS_SYNC changes no bytes.
-            Ok(unsafe {
-                rustix::mm::msync(base.as_ptr().cast(), size, rustix::mm::MsyncFlags::SYNC)
-            }?)
+            let sync = || unsafe { rustix::mm::msync(base.as_ptr().cast(), size, flags) };
+            Ok(retry_on_intr(sync)?)
         }
         Flush::Full => sync(object, level),
     }

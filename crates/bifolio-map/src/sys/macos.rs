@@ -11,9 +11,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::io::retry_on_intr;
 use rustix::mm::MapFlags;
 
-use super::unix::{check, map_over, raw};
+use super::unix::{check, map_over, raw, uninterrupted};
 use super::{Object, Protection, Waited};
 use crate::Flush;
 use crate::fault::guard::Word;
@@ -21,6 +22,9 @@ use crate::view::Advice;
 
 /// The address is a hint, which the kernel follows if nothing is there; the caller compares.
 pub(crate) const FIXED_NOREPLACE: MapFlags = MapFlags::empty();
+
+/// There is no flag for handles that go past the cache: `F_NOCACHE` ones meet what is in it.
+pub(crate) const PAST_CACHE: Option<rustix::fs::OFlags> = None;
 
 /// Memory without a file: an unlinked temporary file. `shm_open` would have no file behind it, but
 /// such memory cannot change its size once it has one, nor be opened anew, locked or listed.
@@ -85,12 +89,12 @@ pub(crate) fn inherited_path(number: u64) -> PathBuf {
 /// which may keep them in a cache that a power failure empties.
 pub(crate) fn sync(object: &Object, level: Flush) -> io::Result<()> {
     let request = match level {
-        Flush::Start => return Ok(rustix::fs::fsync(object)?),
+        Flush::Start => return Ok(retry_on_intr(|| rustix::fs::fsync(object))?),
         Flush::Barrier => libc::F_BARRIERFSYNC,
         Flush::Data | Flush::Full => libc::F_FULLFSYNC,
     };
     // SAFETY: no pointers.
-    match check(unsafe { libc::fcntl(raw(object), request) }) {
+    match uninterrupted(|| check(unsafe { libc::fcntl(raw(object), request) })) {
         // Devices and file systems (network, FAT, FUSE) that do not know the request.
         Err(error)
             if matches!(
@@ -101,7 +105,7 @@ pub(crate) fn sync(object: &Object, level: Flush) -> io::Result<()> {
             if level == Flush::Barrier {
                 return sync(object, Flush::Data);
             }
-            Ok(rustix::fs::fsync(object)?)
+            Ok(retry_on_intr(|| rustix::fs::fsync(object))?)
         }
         result => result,
     }
@@ -130,7 +134,7 @@ pub(crate) unsafe fn flush(
     use rustix::mm::MsyncFlags;
     let flags = if level == Flush::Start { MsyncFlags::ASYNC } else { MsyncFlags::SYNC };
     // SAFETY: the caller's promise; msync changes no bytes.
-    unsafe { rustix::mm::msync(base.as_ptr().cast(), size, flags) }?;
+    retry_on_intr(|| unsafe { rustix::mm::msync(base.as_ptr().cast(), size, flags) })?;
     if level == Flush::Start {
         return Ok(());
     }

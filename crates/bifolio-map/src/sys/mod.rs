@@ -251,6 +251,22 @@ pub(crate) enum Waited {
     Fault,
 }
 
+/// Where an open file has its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NameNow {
+    At(std::path::PathBuf),
+    /// It has none any more.
+    #[cfg_attr(windows, allow(dead_code, reason = "Windows keeps the names of open files"))]
+    Gone,
+    /// The system does not say.
+    Unknown,
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(path: &std::path::Path) -> std::io::Result<()> {
+    sync_directory_handle(&open_directory(path)?)
+}
+
 /// What became of asking the system for space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "no system gives all of these answers")]

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::{FIXED_NOREPLACE, block_device_len, inherited_path, sync_directory_handle};
+use super::{FIXED_NOREPLACE, NameNow, PAST_CACHE, block_device_len, inherited_path};
 use super::{Description, FileKind, Identity, Protection};
 use crate::error::ErrorKind;
-use crate::section::{Access, Create, SectionKind};
+use crate::section::{Access, Calls, Create, SectionKind};
 
 /// What a section stands on: here always a file, even if it has no name.
 pub(crate) type Object = File;
@@ -170,9 +170,30 @@ pub(crate) fn access_of(file: &File) -> io::Result<Option<Access>> {
     })
 }
 
-/// Whether `pwrite` on the handle would append instead.
-pub(crate) fn appends(file: &File) -> io::Result<bool> {
-    Ok(rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND))
+/// What `pread` and `pwrite` on the handle do.
+pub(crate) fn calls_of(file: &File) -> io::Result<Calls> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    Ok(if PAST_CACHE.is_some_and(|flag| flags.contains(flag)) {
+        Calls::PastCache
+    } else if flags.contains(rustix::fs::OFlags::APPEND) {
+        Calls::Append
+    } else {
+        Calls::Plain
+    })
+}
+
+/// Where the file has its name now.
+pub(crate) fn name_now(file: &File) -> NameNow {
+    let Ok(mine) = file.metadata() else { return NameNow::Unknown };
+    if mine.nlink() == 0 {
+        return NameNow::Gone;
+    }
+    // What the system shows of a name that is gone, while the file has others, leads elsewhere.
+    let leads_here = |path: &std::path::PathBuf| {
+        let found = path.symlink_metadata();
+        found.is_ok_and(|found| (found.dev(), found.ino()) == (mine.dev(), mine.ino()))
+    };
+    super::path_of(file).filter(leads_here).map_or(NameNow::Unknown, NameNow::At)
 }
 
 /// Device and inode.
@@ -255,10 +276,14 @@ pub(crate) fn write_vectored_at(
     }
 }
 
-/// Makes the names in a directory durable.
-pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    let directory = File::open(path)?;
-    sync_directory_handle(&directory)
+/// Opens a directory, so that its names can be made durable.
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Renames, replacing what has the new name already.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
 }
 
 /// Renames where there is no call that never replaces: a link does not, and then the old name goes.
@@ -443,6 +468,16 @@ pub(crate) fn raw(object: &impl AsFd) -> i32 {
 /// The outcome of a call that returns -1 and sets errno.
 pub(crate) fn check(code: i32) -> io::Result<()> {
     if code == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes a call again for as long as signals interrupt it.
+pub(crate) fn uninterrupted<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// The directory of temporary files.

@@ -17,8 +17,8 @@ use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 use super::windows::{check, error_of, is_code, kind_of_type, past_locks, this_process, wide};
 use super::windows_map::write_by_views;
 use super::windows_pagefile::PageFile;
-use super::{FileKind, Identity};
-use crate::section::{Access, Create, SectionKind};
+use super::{FileKind, Identity, NameNow};
+use crate::section::{Access, Calls, Create, SectionKind};
 
 /// What a section stands on.
 #[derive(Debug)]
@@ -200,11 +200,16 @@ pub(crate) fn access_of(file: &File) -> io::Result<Option<Access>> {
     })
 }
 
-/// Whether writes through the handle go to the end wherever they aim. Such a handle cannot map for
-/// writing either.
-pub(crate) fn appends(file: &File) -> io::Result<bool> {
+/// What reads and writes on the handle do. One that appends cannot map for writing either.
+pub(crate) fn calls_of(file: &File) -> io::Result<Calls> {
     let rights = rights(file)?;
-    Ok(rights & files::FILE_APPEND_DATA != 0 && rights & files::FILE_WRITE_DATA == 0)
+    let appends = rights & files::FILE_APPEND_DATA != 0 && rights & files::FILE_WRITE_DATA == 0;
+    Ok(if appends { Calls::Append } else { Calls::Plain })
+}
+
+/// Where the file has its name now: open files keep theirs.
+pub(crate) fn name_now(file: &File) -> NameNow {
+    path_of(file).map_or(NameNow::Unknown, NameNow::At)
 }
 
 /// Volume and file number; of memory, the number in its header.
@@ -336,9 +341,44 @@ fn reopen_to_write(file: &File) -> Option<File> {
     Some(File::from(unsafe { OwnedHandle::from_raw_handle(handle) }))
 }
 
-/// NTFS writes names to its journal in order, and has no call that waits for one directory.
-pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    std::fs::metadata(path).map(drop)
+/// Opens a directory, so that its names can be made durable: for writing, if the user may.
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+    let open = |rights| {
+        let mut options = File::options();
+        options.access_mode(rights).custom_flags(files::FILE_FLAG_BACKUP_SEMANTICS).open(path)
+    };
+    open(files::FILE_LIST_DIRECTORY | files::FILE_ADD_FILE | files::SYNCHRONIZE).or_else(|error| {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => open(files::FILE_READ_ATTRIBUTES),
+            _ => Err(error),
+        }
+    })
+}
+
+/// Flushes a directory: NTFS then writes out its journal up to the last change of a name. Others
+/// (FAT, network file systems, Wine) do not know the request for a directory, and there is no other.
+pub(crate) fn sync_directory_handle(directory: &File) -> io::Result<()> {
+    // SAFETY: the handle is open.
+    match check(unsafe { files::FlushFileBuffers(directory.as_raw_handle()) }) {
+        Err(error)
+            if is_code(&error, codes::ERROR_ACCESS_DENIED)
+                || is_code(&error, codes::ERROR_INVALID_FUNCTION)
+                || is_code(&error, codes::ERROR_INVALID_HANDLE)
+                || is_code(&error, codes::ERROR_INVALID_PARAMETER)
+                || is_code(&error, codes::ERROR_NOT_SUPPORTED) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Renames, replacing what has the new name already. Returns when the new name is on the device.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (wide(from)?, wide(to)?);
+    let how = files::MOVEFILE_REPLACE_EXISTING | files::MOVEFILE_WRITE_THROUGH;
+    // SAFETY: both names end with a zero.
+    check(unsafe { files::MoveFileExW(from.as_ptr(), to.as_ptr(), how) })
 }
 
 /// Gives a file a second name, never replacing one.

@@ -212,13 +212,18 @@ impl View<ReadWrite> {
         let range = self.resolve(range, "flush")?;
         let Some(section) = &self.section else { return Ok(()) };
         section.check_state("flush")?;
-        let flushed = self.span.flush(
-            section.object(),
-            super::ViewMode::ReadWrite.protection(),
-            self.offset,
-            &range,
-            level,
-        );
+        let flushed = if range.is_empty() && level != Flush::Start {
+            // No bytes, but a length that may not be durable: that of a file that was cut off.
+            sys::sync(section.object(), level)
+        } else {
+            self.span.flush(
+                section.object(),
+                super::ViewMode::ReadWrite.protection(),
+                self.offset,
+                &range,
+                level,
+            )
+        };
         section.note_sync(flushed)?;
         section.sync_name(level)
     }

@@ -204,6 +204,17 @@ impl<M: Mode> View<M> {
     }
 }
 
+const DOING: &str = "write back to";
+
+/// The error for bytes that have no place in the section.
+fn past_the_end(section: &Section, offset: u64, live: u64) -> Error {
+    section.fail(
+        Error::new(ErrorKind::OutOfBounds, DOING)
+            .at_offset(offset)
+            .because(format!("the range ends past the section's {live} bytes")),
+    )
+}
+
 impl View<CopyOnWrite> {
     /// What this view has written and not written back since: the pages written through any view
     /// on this memory, in order, merged, and clipped to this view. (Writes through a raw pointer or
@@ -271,22 +282,17 @@ impl View<CopyOnWrite> {
     /// `ModeMismatch` if `section` is open for reading only; `OutOfBounds`; `StorageFull`; a
     /// failed sync, which ends the sequence.
     pub fn write_back(&self, section: &Section, ranges: &[Range<u64>], level: Flush) -> Result<()> {
-        const DOING: &str = "write back to";
         if section.access() != Access::ReadWrite {
             return Err(section.fail(
                 Error::new(ErrorKind::ModeMismatch, DOING)
                     .because("the section is open for reading only"),
             ));
         }
-        let live = section.len()?;
         for wanted in ranges {
             let range = self.resolve(wanted.clone(), DOING)?;
+            let live = section.len()?;
             if self.offset + wanted.end > live {
-                return Err(section.fail(
-                    Error::new(ErrorKind::OutOfBounds, DOING)
-                        .at_offset(self.offset + wanted.start)
-                        .because(format!("the range ends past the section's {live} bytes")),
-                ));
+                return Err(past_the_end(section, self.offset + wanted.start, live));
             }
             let counted = self.changes.as_ref().map(|changes| {
                 let start = self.span.as_ptr().addr() - changes.base;
@@ -315,12 +321,16 @@ impl View<CopyOnWrite> {
             let bytes = &mut piece[..size];
             self.read_at(at, bytes)?;
             let to = self.offset + at;
-            let by_call =
-                section.while_length_stands(|object| sys::write_all_at(object, to, bytes));
-            match by_call {
-                Some(outcome) => {
-                    outcome.map_err(|error| section.os("write back to", error).at_offset(to))?;
+            let by_call = section.while_length_stands(|object| {
+                // A call past the end would extend the file again, so each piece asks.
+                match sys::len(object)? {
+                    live if to + bytes.len() as u64 > live => Ok(Some(live)),
+                    _ => sys::write_all_at(object, to, bytes).map(|()| None),
                 }
+            });
+            match by_call.transpose().map_err(|e| section.os(DOING, e).at_offset(to))? {
+                Some(None) => {}
+                Some(Some(live)) => return Err(past_the_end(section, to, live)),
                 // Where calls go elsewhere or do not meet the maps, stores go where they are told.
                 None => section.view_of::<ReadWrite>(to..to + size as u64)?.store_at(0, bytes)?,
             }

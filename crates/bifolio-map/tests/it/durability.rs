@@ -82,7 +82,7 @@ fn ten_pages_with(offset: u64, bytes: &[u8]) -> Vec<u8> {
     all
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case {
         name: "stores and a flush of their range",
         work: |path, durably| {
@@ -129,6 +129,18 @@ const CASES: [Case; 7] = [
             }
         },
         expected: || vec![8; 20 * 4096 + 5],
+    },
+    Case {
+        name: "cutting everything off, and a flush of the view of nothing that is left",
+        work: |path, durably| {
+            let section = Section::open_rw(path).unwrap();
+            section.set_len(0, Space::Sparse).unwrap();
+            let view: View<ReadWrite> = section.view().unwrap();
+            if durably == Durably::Yes {
+                view.flush(.., Flush::Data).unwrap();
+            }
+        },
+        expected: Vec::new,
     },
     Case {
         name: "a bulk write, which goes by calls, and a flush of the map",
@@ -236,5 +248,101 @@ fn a_failed_sync_is_final_for_its_section() {
         }
         view.get::<u8>(0).expect("reading goes on");
         assert_eq!(Section::open(&path).unwrap().view::<Read>().unwrap().len(), 16 << 20);
+    });
+}
+
+/// Makes the file system find an error in itself, upon which it forbids writing.
+fn break_down(image: &Path) {
+    let run = |program: &str, args: &[&str]| {
+        let done = std::process::Command::new(program).args(args).output().unwrap();
+        assert!(done.status.success(), "{program}: {done:?}");
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    let image = image.to_str().unwrap();
+    run("mount", &["-o", "remount,errors=remount-ro", image]);
+    let device = run("findmnt", &["-n", "-o", "SOURCE", "--mountpoint", image]);
+    let name = Path::new(&device).file_name().unwrap().to_str().unwrap();
+    let trigger = Path::new("/sys/fs/ext4").join(name).join("trigger_fs_error");
+    std::fs::write(trigger, "a test").unwrap();
+}
+
+/// Requires that no sync succeeds after the file system broke down under bytes that were not synced.
+fn judge_breakdown(sync: impl Fn(&Section) -> Result<(), ErrorKind>) -> Option<Result<(), String>> {
+    let mut verdict = None;
+    on_ext4(16 << 20, 32 << 20, |image, _| {
+        let path = image.path().join("file");
+        let section = Section::create(&path, 1 << 20).unwrap();
+        section.sync(Flush::Full).unwrap();
+        section.view::<ReadWrite>().unwrap().fill(.., 7).unwrap();
+        break_down(&image.path());
+        let first = sync(&section);
+        let again = sync(&section);
+        verdict = Some(match (first, again) {
+            (Err(_), Err(ErrorKind::Poisoned)) => Ok(()),
+            outcomes => Err(format!("the syncs say {outcomes:?}")),
+        });
+    });
+    verdict
+}
+
+#[test]
+fn a_file_system_that_turned_read_only_by_an_error_has_lost_what_was_not_synced() {
+    let ours = |section: &Section| section.sync(Flush::Data).map_err(|error| error.kind());
+    let _skipped_or_done = judge_breakdown(ours).map(Result::unwrap);
+}
+
+#[test]
+fn a_sync_that_takes_the_read_only_file_system_for_harmless_is_noticed() {
+    // The seeded bug: the kind of the error alone decides, and each sync asks the system anew.
+    let verdict = judge_breakdown(|section| {
+        let file = std::fs::File::open(section.path().unwrap()).unwrap();
+        file.sync_data().map_err(|error| bifolio_map::Error::os("test", error).kind())
+    });
+    let _skipped_or_done = verdict.map(|verdict| println!("{}", verdict.unwrap_err()));
+}
+
+#[test]
+fn a_file_without_a_name_has_none_to_be_synced_wherever_its_directory_went() {
+    let dir = directory();
+    let home = dir.path().join("home");
+    let open = |name: &str| {
+        std::fs::create_dir_all(&home).unwrap();
+        let section = Section::create(home.join(name), 5000).unwrap();
+        section.view::<ReadWrite>().unwrap().fill(.., 7).unwrap();
+        section
+    };
+    let unlinked = open("unlinked");
+    let linked = open("linked");
+    drop(open("moved"));
+    let moved = Section::open_rw(home.join("moved")).unwrap();
+    std::fs::hard_link(home.join("linked"), dir.path().join("other name")).unwrap();
+    std::fs::rename(home.join("moved"), dir.path().join("moved")).unwrap();
+    std::fs::remove_dir_all(&home).unwrap();
+    for _ in 0..2 {
+        unlinked.sync(Flush::Full).unwrap();
+        unlinked.view::<ReadWrite>().unwrap().flush(.., Flush::Full).unwrap();
+        moved.sync(Flush::Full).unwrap();
+        // It has a name, but nobody knows which: an error, and one that ends nothing.
+        let error = refused(linked.sync(Flush::Full), ErrorKind::NotFound);
+        says(&error, &["cannot sync the name of", "linked"]);
+        linked.sync(Flush::Data).unwrap();
+    }
+}
+
+#[test]
+fn a_directory_that_may_not_be_opened_ends_no_section() {
+    crate::support::process::as_ordinary_user(this_test!(), |dir| {
+        use std::os::unix::fs::PermissionsExt;
+        let home = dir.join("home");
+        std::fs::create_dir(&home).unwrap();
+        let section = Section::create(home.join("file"), 5000).unwrap();
+        let allow = |mode| {
+            std::fs::set_permissions(&home, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        allow(0o300);
+        refused(section.sync(Flush::Full), ErrorKind::PermissionDenied);
+        section.sync(Flush::Data).unwrap();
+        allow(0o700);
+        section.sync(Flush::Full).unwrap();
     });
 }

@@ -145,3 +145,94 @@ fn a_block_device_that_was_handed_over_keeps_its_length_after_privileges_are_dro
     });
     nobody.join().unwrap();
 }
+
+/// Cuts a file off through one section while another one writes to it; requires that what was cut
+/// off stays so until the file is made longer again.
+fn judge_crossing(write: impl Fn(&View<ReadWrite>, &std::path::Path) + Sync) -> Result<(), String> {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    const LEN: u64 = 1 << 20;
+    let (_dir, path) = file_of(pattern(0, 1 << 20));
+    let (cutter, writer) = (Section::open_rw(&path).unwrap(), Section::open_rw(&path).unwrap());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writes = scope.spawn(|| {
+            let view: View<ReadWrite> = writer.view().unwrap();
+            while !done.load(Ordering::Relaxed) {
+                write(&view, &path);
+            }
+        });
+        let outcome = (0..300).find_map(|round| {
+            cutter.set_len(4096, Space::Sparse).unwrap();
+            let found = (0..200).find_map(|_| Some(cutter.len().unwrap()).filter(|&n| n != 4096));
+            cutter.set_len(LEN, Space::Sparse).unwrap();
+            found.map(|len| format!("round {round}: cut off at 4096, it has {len} bytes again"))
+        });
+        done.store(true, Ordering::Relaxed);
+        writes.join().unwrap();
+        outcome.map_or(Ok(()), Err)
+    })
+}
+
+#[test]
+fn what_one_section_cut_off_is_not_brought_back_by_a_large_write_through_another() {
+    judge_crossing(|view, _| {
+        // Fails where the file is cut off at the moment.
+        let _ = view.write_at(0, pattern(0, 1 << 20));
+    })
+    .unwrap();
+    judge_crossing(|view, path| {
+        let section = Section::open_rw(path).unwrap();
+        let Ok(private) = section.view_of::<CopyOnWrite>(..view.len()) else { return };
+        if private.write_at(0, pattern(0, 1 << 20)).is_ok() {
+            let _ = private.write_back(&section, &[0..view.len()], Flush::Start);
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_write_that_asks_for_the_length_and_holds_no_lock_is_noticed() {
+    use std::os::unix::fs::FileExt;
+    let why = (0..20).find_map(|_| {
+        judge_crossing(|_, path| {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            for (piece, at) in pattern(0, 1 << 20).chunks(1 << 18).zip((0..).step_by(1 << 18)) {
+                if file.metadata().unwrap().len() >= at + piece.len() as u64 {
+                    file.write_all_at(piece, at).unwrap();
+                }
+            }
+        })
+        .err()
+    });
+    println!("{}", why.expect("the file is brought back now and then"));
+}
+
+#[test]
+fn a_handle_that_goes_past_the_cache_is_written_and_scanned_through_its_map() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let (_dir, path) = file_of(&vec![0; (1 << 20) + 100]);
+    let mut options = std::fs::File::options();
+    let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).unwrap();
+    let Ok(file) = options.read(true).write(true).custom_flags(direct).open(&path) else {
+        return Skip::because("the file system has no O_DIRECT").count();
+    };
+    let section = Section::from_file(file).unwrap();
+    let view: View<ReadWrite> = section.view().unwrap();
+    for (offset, size) in [(0, 1 << 20), (7, 300_000), (512, (1 << 20) - 412)] {
+        view.drop_behind(..).unwrap();
+        view.write_at(offset, pattern(offset, size)).unwrap();
+        let (mut at, end) = (offset, offset + size as u64);
+        let _ = view
+            .scan(offset..end, |piece| {
+                assert!(piece == pattern(at, piece.len()), "offset {at}");
+                at += piece.len() as u64;
+                std::ops::ControlFlow::<()>::Continue(())
+            })
+            .unwrap();
+        assert_eq!(at, end);
+    }
+    view.flush(.., Flush::Full).unwrap();
+    section.set_len(3 << 20, Space::Allocate).unwrap();
+    section.sync(Flush::Full).unwrap();
+    assert!(std::fs::read(&path).unwrap()[512..(1 << 20) + 100] == *pattern(512, (1 << 20) - 412));
+}
