@@ -56,6 +56,7 @@ mod private;
 mod refusals;
 #[cfg(target_os = "linux")]
 mod residency;
+mod residency_told;
 mod sections;
 #[cfg(target_os = "linux")]
 mod space;

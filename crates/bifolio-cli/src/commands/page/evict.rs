@@ -5,7 +5,7 @@ use std::path::Path;
 use bifolio::map::residency::WriteBack;
 
 use super::walk::{Found, Root, Walk, WalkArgs, Worker};
-use super::{NOTES, bytes, require_told};
+use super::{NOTES, bytes, require_told_of};
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
@@ -131,7 +131,7 @@ impl Worker for Evictor {
 /// # Errors
 /// As `page stat`; [`Exit::Failure`] where the system cannot.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
-    require_told()?;
+    require_told_of(&args.walk, context)?;
     let write_back = if args.no_write_back { WriteBack::No } else { WriteBack::First };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let walk = Walk::begin(&args.walk, threads)?;

@@ -30,9 +30,9 @@ use crate::failure::CliError;
 
 /// See and change which pages of files are in memory: the page cache
 ///
-/// Nothing here reads or changes content. What a file has in memory is shared by all processes,
-/// and the kernel takes it back when it needs the memory. Who looks at files of others is refused:
-/// the kernel tells the residency of a file only to its owner and to who may write it.
+/// No content is shown or changed. What a file has in memory is shared by all processes, and the
+/// kernel takes it back when it needs the memory. Of files of other users the kernel tells nothing,
+/// unless one may write them: they are counted as denied, never as 0.
 #[derive(Clone, Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {
@@ -65,6 +65,9 @@ pub const EXAMPLES: &[Example] = &[
     Example::new("bifolio page stat . --files", "of each file below a directory")
         .given(NOTES)
         .of_the_cache(),
+    Example::new("bifolio page touch . --budget 25%", "read everything in that fits").given(NOTES),
+    Example::new("bifolio page lock notes.txt -- hostname", "keep a file in memory for a command")
+        .given(NOTES),
     Example::new("bifolio page stat --help", "each subcommand has examples of its own"),
 ];
 
@@ -124,6 +127,14 @@ fn require_told() -> Result<(), CliError> {
     }
     let what = "this system does not tell which pages of a file are in memory";
     Err(CliError::new(Exit::Failure, what).next("bifolio page touch, which works here too"))
+}
+
+/// The same, but a path that is not there is the first thing to say.
+fn require_told_of(paths: &walk::WalkArgs, context: &Context) -> Result<(), CliError> {
+    require_told().or_else(|error| {
+        walk::Walk::begin(paths, 1)?.finish(context)?;
+        Err(error)
+    })
 }
 
 /// A strip of `cells` letters over a file, without colour.

@@ -39,7 +39,7 @@ const SCRATCH: usize = 256 << 10;
 
 /// Threads that suit the work: the processor has little to do, the device is to have much.
 pub(super) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(4, |count| (count.get() * 2).clamp(4, 16))
+    std::thread::available_parallelism().map_or(8, |count| (count.get() * 4).clamp(8, 32))
 }
 
 /// What all threads of one command share.

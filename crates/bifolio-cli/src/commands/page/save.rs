@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::saved::{self, Entry, Identity};
 use super::walk::{Found, Walk, WalkArgs, Worker};
-use super::{NOTES, bytes, require_told};
+use super::{NOTES, bytes, require_told_of};
 use crate::confirm::{Consent, ConsentArgs, Permission};
 use crate::context::Context;
 use crate::example::Example;
@@ -85,8 +85,8 @@ impl Worker for Saver {
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let to_stdout = args.to.as_os_str() == "-";
+    require_told_of(&args.walk, context)?;
     let walk = Walk::begin(&args.walk, threads)?;
-    require_told().or_else(|error| walk.finish(context).and(Err(error)))?;
     let savers = walk.run(Saver::default)?;
     let mut entries: Vec<Entry> = savers.into_iter().flat_map(|saver| saver.entries).collect();
     entries.sort_by(|one, other| one.path.cmp(&other.path));

@@ -7,7 +7,7 @@ use bifolio::map::residency::Residency;
 use super::paper::Paper;
 use super::strip::{self, Mark};
 use super::walk::{Found, Root, Walk, WalkArgs, Worker};
-use super::{bytes, require_told};
+use super::{bytes, require_told_of};
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
@@ -168,7 +168,7 @@ fn notes(file: &bifolio::map::residency::CachedFile) -> Vec<&'static str> {
 /// # Errors
 /// [`Exit::NotFound`] if a path is not there, [`Exit::Failure`] if something may not be looked at.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
-    require_told()?;
+    require_told_of(&args.walk, context)?;
     let human = context.layout().format == Format::Human;
     let paper = Paper::of(context, args.ascii);
     let every_file = if args.files { Files::Each } else { Files::Together };

@@ -93,8 +93,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
         context.message("no process has it mapped");
     }
     if unreadable > 0 {
+        let processes = if unreadable == 1 { "process" } else { "processes" };
         context.message(&format!(
-            "{} processes may not be looked into by this user: each may have it mapped",
+            "{} {processes} may not be looked into by this user and may have it mapped too",
             group_digits(unreadable)
         ));
     }
