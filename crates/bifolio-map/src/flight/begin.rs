@@ -155,8 +155,9 @@ impl Section {
         ranges: impl IntoIterator<Item = Range<u64>>,
     ) -> Result<Batch> {
         plan.check().map_err(|error| self.fail(error))?;
-        if sys::file_of(self.object()).is_none() {
-            // Memory of the page file can be read through a map only.
+        // Memory of the page file can be read through a map only; a handle for direct access reads
+        // whole blocks, into buffers that lie as the device wants them.
+        if sys::file_of(self.object()).is_none() || sys::is_direct(self.object()) {
             return self.view::<Read>()?.read_batch_by(plan, ranges);
         }
         let place = Place { section: Some(self.clone()), origin: 0, offset: 0 };

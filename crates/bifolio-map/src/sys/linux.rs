@@ -351,6 +351,9 @@ pub(crate) fn calls_meet_maps(object: &Object) -> bool {
     // ext2 to ext4, xfs, btrfs, tmpfs, f2fs, ramfs. The field's type differs between architectures.
     const KNOWN: [u32; 6] =
         [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010, 0x8584_58f6];
+    if super::is_direct(object) {
+        return false;
+    }
     let Ok(found) = rustix::fs::fstatfs(object) else { return false };
     #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "see above")]
     #[allow(clippy::cast_sign_loss, reason = "a bit pattern")]

@@ -39,6 +39,12 @@ pub(crate) fn tells_residency(object: &Object) -> bool {
             .is_ok()
 }
 
+/// Whether calls on the handle go past the page cache, to the device: then they want whole blocks,
+/// and wait.
+pub(crate) fn is_direct(object: &Object) -> bool {
+    rustix::fs::fcntl_getfl(object).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::DIRECT))
+}
+
 /// Whether the bytes have no device behind them, but for swap.
 pub(crate) fn lives_in_memory(object: &Object) -> bool {
     // tmpfs (memfd too), ramfs. The field's type differs between architectures.

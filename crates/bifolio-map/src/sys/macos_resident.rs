@@ -22,6 +22,11 @@ pub(crate) fn lives_in_memory(_object: &Object) -> bool {
     false
 }
 
+/// Whether calls on the handle go past the cache. macOS does not tell; calls on such a handle (`F_NOCACHE`) take any range and show the same.
+pub(crate) fn is_direct(_object: &Object) -> bool {
+    false
+}
+
 /// Bytes from `base` on that are in memory without a gap. Whole pages are looked at.
 ///
 /// # Safety

@@ -26,6 +26,11 @@ pub(crate) fn lives_in_memory(_object: &Object) -> bool {
     false
 }
 
+/// Whether calls on the handle go past the cache. Reads in flight go by a handle of their own, which does not.
+pub(crate) fn is_direct(_object: &Object) -> bool {
+    false
+}
+
 /// Bytes from `base` on that are in memory without a gap. Whole pages are looked at.
 ///
 /// # Safety

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bifolio_map::{BatchPlan, Engine, ErrorKind, Merge, Read, Section, TryRead, View};
 use bifolio_testkit::privilege::need_root;
-use bifolio_testkit::skip::or_count;
+use bifolio_testkit::skip::{Skip, or_count};
 use bifolio_testkit::{Random, budget, this_test};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -19,7 +19,7 @@ use crate::support::process::alone;
 #[cfg(target_arch = "x86_64")]
 use crate::support::seccomp::forbid;
 use crate::support::{file_of, pattern, refused, says, truncate};
-use crate::try_read_cold::evict;
+use crate::try_read_cold::{can_be_cold, evict};
 
 /// Whether this program can use io_uring where the kernel has it.
 const HAS_RINGS: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
@@ -117,6 +117,43 @@ fn a_device_that_fails_is_an_error_of_the_ranges_that_it_fails_for() {
         let mut found = outcomes(view.read_batch(ranges).unwrap());
         assert!(found.remove(&0).unwrap().unwrap() == pattern(0, 4096));
         refused(found.remove(&1).unwrap(), ErrorKind::StorageFault);
+    }
+}
+
+#[test]
+fn a_handle_for_direct_access_is_read_at_any_offset_and_tries_do_not_wait_for_its_device() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let (_dir, path) = file_of(pattern(0, 100_003));
+    evict(&path);
+    let opened = std::fs::File::options().read(true).custom_flags(libc::O_DIRECT).open(&path);
+    let Ok(file) = opened else {
+        return Skip::because("needs a file system with O_DIRECT").count();
+    };
+    let section = Section::from_file(file).unwrap();
+    let view: View<Read> = section.view_of(3..).unwrap();
+    if can_be_cold(&path) {
+        let tried = view.try_read_at(4096 - 3, &mut [0; 4096]).unwrap();
+        assert_eq!(tried, TryRead::NotResident { read: 0 });
+    }
+    let ranges = [5..10, 4093..8189, 90_000..100_000];
+    let by_view = outcomes(view.read_batch(ranges.clone()).unwrap());
+    let by_section = outcomes(section.read_batch(ranges.clone()).unwrap());
+    for (index, range) in ranges.iter().enumerate() {
+        let size = (range.end - range.start) as usize;
+        assert!(by_view[&index].as_ref().unwrap() == pattern(range.start + 3, size));
+        assert!(by_section[&index].as_ref().unwrap() == pattern(range.start, size));
+    }
+    assert_eq!(view.try_read_at(5, &mut [0; 100]).unwrap(), TryRead::Read);
+}
+
+#[test]
+fn devices_without_a_length_are_read_by_explicit_ranges() {
+    let section = Section::open("/dev/zero").unwrap();
+    for engine in engines() {
+        let found =
+            outcomes(section.read_batch_by(&plan(engine), [7..100, 1 << 40..1 << 40 | 5]).unwrap());
+        assert_eq!(found[&0].as_ref().unwrap(), &[0; 93], "{engine}");
+        assert_eq!(found[&1].as_ref().unwrap(), &[0; 5]);
     }
 }
 
@@ -248,9 +285,10 @@ fn a_device_that_hangs_stops_neither_tries_nor_polls_nor_drops() {
             let mut from_the_map = view.read_batch(ranges.clone()).unwrap();
             assert!(from_the_map.poll_next(&mut context).is_pending());
             let waits = begin();
-            while fuse.let_go() == 0 {
+            while fuse.holding() == 0 {
                 std::thread::yield_now(); // until the first read has reached the device
             }
+            fuse.let_go();
             for found in [outcomes(waits), outcomes(from_the_map), outcomes(begin())] {
                 for (index, range) in ranges.iter().enumerate() {
                     let size = (range.end - range.start) as usize;

@@ -43,6 +43,15 @@ pub(crate) struct Fuse {
 /// Answers that are held back; `None` when none are any more.
 type Held = Arc<Mutex<Option<Vec<(ReplyData, Vec<u8>)>>>>;
 
+fn let_go(held: &Held) {
+    let held = held.lock().unwrap_or_else(PoisonError::into_inner).take();
+    held.unwrap_or_default().into_iter().for_each(|(reply, bytes)| reply.data(&bytes));
+}
+
+/// The longest that answers are held back. A process that waits for an answer of its own cannot be
+/// killed, so a test that goes wrong must not wait for ever.
+const PATIENCE: Duration = Duration::from_secs(40);
+
 impl Fuse {
     /// Mounts one.
     pub(crate) fn new(manners: Manners) -> Result<Self, Obstacle> {
@@ -58,6 +67,13 @@ impl Fuse {
             vec![MountOption::FSName("memory".into()), MountOption::Subtype("bifolio".into())];
         let held: Held = Arc::new(Mutex::new((manners == Manners::Hanging).then(Vec::new)));
         let files = Files { manners, table: Mutex::default(), held: Arc::clone(&held) };
+        if manners == Manners::Hanging {
+            let held = Arc::clone(&held);
+            std::thread::spawn(move || {
+                std::thread::sleep(PATIENCE);
+                let_go(&held);
+            });
+        }
         match fuser::spawn_mount(files, &point, &config) {
             Ok(session) => Ok(Self { session: Some(session), held, place }),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -71,13 +87,15 @@ impl Fuse {
         self.place.path().join("served")
     }
 
-    /// Answers everything that was held back, and holds nothing back any more. How many that were.
-    pub(crate) fn let_go(&self) -> usize {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let answers = held.unwrap_or_default();
-        let count = answers.len();
-        answers.into_iter().for_each(|(reply, bytes)| reply.data(&bytes));
-        count
+    /// Answers that are held back.
+    pub(crate) fn holding(&self) -> usize {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Answers everything that was held back, and holds nothing back any more.
+    pub(crate) fn let_go(&self) {
+        let_go(&self.held);
     }
 }
 
