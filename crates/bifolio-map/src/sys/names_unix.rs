@@ -62,7 +62,13 @@ use crate::section::{Access, Create};
 
 mod list;
 mod place;
-#[cfg(all(test, target_os = "linux"))]
+// Where bifolio-testkit steps through processes.
+#[cfg(all(
+    test,
+    not(miri),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod tests;
 
 pub(crate) use list::list_named;
@@ -72,14 +78,27 @@ use list::{Visit, visit};
 use place::Whose;
 
 /// A step that the tests leave out or do at the wrong time, to see that they notice.
+#[cfg(all(
+    test,
+    not(miri),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 macro_rules! broken {
-    ($twin:ident) => {{
-        #[cfg(all(test, target_os = "linux"))]
-        let on = tests::Twin::$twin.is_on();
-        #[cfg(not(all(test, target_os = "linux")))]
-        let on = false;
-        on
-    }};
+    ($twin:ident) => {
+        tests::Twin::$twin.is_on()
+    };
+}
+#[cfg(not(all(
+    test,
+    not(miri),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+macro_rules! broken {
+    ($twin:ident) => {
+        false
+    };
 }
 
 /// How long a process that is removing something is waited for.
