@@ -73,6 +73,7 @@ impl Frozen {
         // Only now, when nobody can take pages away any more: a hole would be filled at the first
         // read, which may find no memory.
         let len = section.len()?;
+        section.want_memory(len.saturating_sub(section.allocated()?))?;
         let present = match section.access() {
             Access::ReadWrite => space::allocate(section.object(), 0..len),
             _ => Ok(()),
@@ -144,11 +145,13 @@ impl Section {
         Frozen::of_sealed(self)
     }
 
-    /// A frozen copy of the bytes as they are now.
+    /// A frozen copy of the bytes as they are now. Unlike those of a snapshot its holes take memory
+    /// too: frozen bytes are all there.
     ///
     /// # Errors
     /// As [`snapshot`](Self::snapshot).
     pub fn freeze_copy(&self) -> Result<Frozen> {
+        self.want_memory(self.len()?)?;
         if sys::HAS_SEALS {
             return self.snapshot()?.freeze();
         }

@@ -11,6 +11,7 @@ mod inherit;
 mod named;
 mod resizing;
 mod room;
+mod snapshot;
 pub(crate) mod space;
 mod state;
 mod sync;
@@ -395,20 +396,6 @@ impl Section {
         let start = range.start;
         space::allocate(&self.inner.object, range)
             .map_err(|error| self.os(DOING, error).at_offset(start))
-    }
-
-    /// A copy of the bytes as they are, in memory of their own. Bytes that others write meanwhile
-    /// are in it or not.
-    ///
-    /// # Errors
-    /// `OutOfMemory`, `StorageFault`, `UnexpectedEof` if it shrinks meanwhile.
-    pub fn snapshot(&self) -> Result<Self> {
-        let len = self.len()?;
-        let copy = Self::anonymous(len)?;
-        let (from, to) =
-            (self.view_of::<crate::Read>(0..len)?, copy.view_of::<crate::ReadWrite>(0..len)?);
-        from.copy_to(0..len, &to, 0)?;
-        Ok(copy)
     }
 
     /// Accepts that a store was lost (a full disk, a truncated file: the store itself had said so)

@@ -1,4 +1,4 @@
-//! Whether there is room for a large named section, before it is taken.
+//! Whether there is room for a large named section, or a copy in memory, before it is taken.
 //!
 //! A tmpfs may promise more than the machine has, and a container's more than its cgroup allows.
 //! Then allocating does not fail: the kernel makes room by ending processes, not always the one that
@@ -29,14 +29,19 @@ pub(super) fn check(doing: &'static str, bytes: u64, ground: Option<Ground>) -> 
             "asked for {bytes} bytes, its file system has {free} of {size} left"
         )));
     }
+    if stuff == Stuff::Memory { check_memory(doing, bytes) } else { Ok(()) }
+}
+
+/// Requires room for `bytes` more of memory, if they are worth the question.
+pub(super) fn check_memory(doing: &'static str, bytes: u64) -> Result<()> {
     // Without an answer there is no limit to compare with.
-    let Some(room) = machine::memory_room().ok().filter(|_| stuff == Stuff::Memory) else {
+    let Some(room) = Some(bytes).filter(|&b| is_large(b)).and_then(|_| machine::memory_room().ok())
+    else {
         return Ok(());
     };
     if bytes > room.bytes {
         return Err(Error::new(ErrorKind::OutOfMemory, doing).because(format!(
-            "asked for {bytes} bytes of memory, and {} can be taken without anybody being killed \
-             for it, says {}",
+            "asked for {bytes} bytes of memory, and {} can be taken without anybody being killed              for it, says {}",
             room.bytes, room.limit
         )));
     }

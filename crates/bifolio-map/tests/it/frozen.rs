@@ -166,3 +166,37 @@ fn a_verity_file_is_frozen_by_a_copy_and_cannot_be_opened_for_writing() {
         refused(Section::open_rw(&path), ErrorKind::PermissionDenied);
     });
 }
+
+#[test]
+fn copies_of_a_file_of_holes_take_its_data_only_and_no_memory_that_is_not_there() {
+    let (_dir, path) = file_of(pattern(0, 10_000));
+    // As large as the file system takes: more than any memory, or half a gigabyte.
+    let len = [1u64 << 44, 1 << 40, 1 << 29].into_iter().find(|&len| {
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(len).is_ok()
+    });
+    let section = Section::open_rw(&path).unwrap();
+    let len = len.unwrap();
+    let view = section.view_of::<ReadWrite>(len - 5000..).unwrap();
+    view.write_at(0, pattern(0, 5000)).unwrap();
+    let copy = section.snapshot().unwrap();
+    assert_eq!(copy.len().unwrap(), len);
+    let taken = copy.allocated().unwrap();
+    assert!((15_000..1 << 20).contains(&taken), "{taken} bytes of memory");
+    let copied =
+        |range: std::ops::Range<u64>| copy.view_of::<Read>(range).unwrap().read_vec(..).unwrap();
+    assert!(copied(0..10_000) == pattern(0, 10_000));
+    assert!(copied(len - 5000..len) == pattern(0, 5000));
+    assert!(copied(len / 2..len / 2 + 5000).iter().all(|&byte| byte == 0));
+    if bifolio_map::machine::memory_room().unwrap().bytes < len {
+        let error = refused(section.freeze_copy(), ErrorKind::OutOfMemory);
+        says(
+            &error,
+            &[
+                "cannot copy into memory",
+                &len.to_string(),
+                "can be taken without anybody being killed",
+            ],
+        );
+        refused(copy.freeze(), ErrorKind::OutOfMemory);
+    }
+}
