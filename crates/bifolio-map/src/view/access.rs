@@ -5,6 +5,7 @@ use std::ops::RangeBounds;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use super::bulk::PIECE as LARGE_PIECE;
 use super::explain::Doing;
 use super::{Mode, ReadWrite, View, Writable};
 use crate::error::{Error, ErrorKind, Result};
@@ -149,11 +150,23 @@ impl<M: Mode> View<M> {
             (Some(_), Some(_)) => to.offset + offset <= self.offset + from,
             _ => to.span.as_ptr().addr() + index(offset) <= self.span.as_ptr().addr() + index(from),
         };
+        let mut large = Vec::new();
         let mut done = 0;
         while done < size {
-            let now = (size - done).min(PIECE as u64);
-            let at = if forwards { done } else { size - done - now };
-            let bytes = &mut piece[..index(now)];
+            let left = size - done;
+            // Fresh pages are written by calls, which small pieces are not worth.
+            let stretch = left.min(LARGE_PIECE as u64);
+            let start = if forwards { done } else { left - stretch };
+            let bytes =
+                if index(left) >= super::bulk::LEAST && to.wants_large_pieces(offset + start) {
+                    large.resize(LARGE_PIECE, 0);
+                    &mut large[..]
+                } else {
+                    &mut piece[..]
+                };
+            let now = left.min(bytes.len() as u64);
+            let at = if forwards { done } else { left - now };
+            let bytes = &mut bytes[..index(now)];
             self.read_at(from + at, bytes)?;
             to.write_at(offset + at, bytes)?;
             done += now;
@@ -227,6 +240,14 @@ impl<M: Writable> View<M> {
     pub fn fill(&self, range: impl RangeBounds<u64>, byte: u8) -> Result<()> {
         let range = self.resolve(range, "fill")?;
         let (offset, size) = (range.start as u64, range.len());
+        if size >= super::bulk::LEAST {
+            return self.fill_bulk(offset, byte, size);
+        }
+        self.fill_by_stores(offset, byte, size)
+    }
+
+    /// Sets bytes inside the view by stores.
+    pub(super) fn fill_by_stores(&self, offset: u64, byte: u8, size: usize) -> Result<()> {
         let filled = self.span.fill(offset, byte, size);
         self.note_change(offset, size);
         filled.map_err(|stop| self.explain(stop, Doing::Store, offset, size))

@@ -17,7 +17,22 @@ use crate::sys;
 pub(super) const LEAST: usize = 64 * 1024;
 
 /// Bytes about which one question is asked.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
+
+/// What a writer knows that writes one piece after another: so that a question serves all the pieces
+/// of a stretch, small as they may be.
+#[derive(Debug, Default)]
+pub(super) struct Onward {
+    /// The stretch of [`PIECE`] bytes that was asked about, and the answer.
+    known: Option<(u64, Wanted)>,
+}
+
+/// How pages want to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Stores,
+    Calls,
+}
 
 impl<M: Writable> View<M> {
     /// Writes many bytes. The bounds are checked here, so that nothing is written if they are wrong.
@@ -29,12 +44,64 @@ impl<M: Writable> View<M> {
             return Err(self.explain(Stop::Outside, Doing::Store, offset, bytes.len()));
         }
         for (piece, at) in bytes.chunks(PIECE).zip((offset..).step_by(PIECE)) {
-            if self.span.is_resident(index(at)) == Some(false)
-                && self.write_by_call(at, piece).is_some()
-            {
+            if self.wanted_at(at) == Wanted::Calls && self.write_by_call(at, piece).is_some() {
                 continue;
             }
             self.store_at(at, piece)?;
+        }
+        Ok(())
+    }
+
+    /// How the pages from `offset` on want to be written.
+    fn wanted_at(&self, offset: u64) -> Wanted {
+        let by_call = M::MODE == ViewMode::ReadWrite
+            && sys::WRITES_FRESH_PAGES_BY_CALL
+            && self.span.is_resident(index(offset)) == Some(false);
+        if by_call { Wanted::Calls } else { Wanted::Stores }
+    }
+
+    /// Whether a copy of many bytes to `offset` should come in pieces that are worth a call.
+    pub(super) fn wants_large_pieces(&self, offset: u64) -> bool {
+        self.wanted_at(offset) == Wanted::Calls
+    }
+
+    /// Writes a piece that follows others, inside the view: at least a page by a call if the pages
+    /// of its stretch were fresh when the first piece came to them.
+    pub(super) fn write_onward(
+        &self,
+        onward: &mut Onward,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
+        if bytes.len() >= LEAST || bytes.len() < crate::page_size() {
+            return self.write_at(offset, bytes);
+        }
+        let stretch = offset / PIECE as u64;
+        let wanted = match onward.known {
+            Some((known, wanted)) if known == stretch => wanted,
+            _ => self.wanted_at(offset),
+        };
+        onward.known = Some((stretch, wanted));
+        if wanted == Wanted::Calls && self.write_by_call(offset, bytes).is_some() {
+            return Ok(());
+        }
+        self.store_at(offset, bytes)
+    }
+
+    /// Sets many bytes inside the view to one value.
+    pub(super) fn fill_bulk(&self, offset: u64, byte: u8, size: usize) -> Result<()> {
+        let mut piece = Vec::new();
+        let mut done = 0;
+        while done < size {
+            let (at, now) = (offset + done as u64, PIECE.min(size - done));
+            done += now;
+            if self.wanted_at(at) == Wanted::Calls {
+                piece.resize(now, byte);
+                if self.write_by_call(at, &piece[..now]).is_some() {
+                    continue;
+                }
+            }
+            self.fill_by_stores(at, byte, now)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 
 use super::access::{PIECE, index};
+use super::bulk::Onward;
 use super::{Mode, View, Writable};
 
 /// A cursor over a view. Each has a position of its own; any number may be at work at once. It
@@ -28,13 +29,21 @@ pub struct Stream<M: Mode> {
     /// A private copy of bytes from `buffered_from` on, for `BufRead`.
     buffer: Vec<u8>,
     buffered_from: u64,
+    /// What is known of the pages that are being written.
+    onward: Onward,
 }
 
 impl<M: Mode> View<M> {
     /// A stream over the view, at its start.
     #[must_use]
     pub fn stream(&self) -> Stream<M> {
-        Stream { view: self.clone(), position: 0, buffer: Vec::new(), buffered_from: 0 }
+        Stream {
+            view: self.clone(),
+            position: 0,
+            buffer: Vec::new(),
+            buffered_from: 0,
+            onward: Onward::default(),
+        }
     }
 }
 
@@ -105,7 +114,8 @@ impl<M: Writable> Write for Stream<M> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.view.len().saturating_sub(self.position);
         let size = if left >= bytes.len() as u64 { bytes.len() } else { index(left) };
-        self.view.write_at(self.position.min(self.view.len()), &bytes[..size])?;
+        let at = self.position.min(self.view.len());
+        self.view.write_onward(&mut self.onward, at, &bytes[..size])?;
         self.position += size as u64;
         self.buffer.clear();
         Ok(size)

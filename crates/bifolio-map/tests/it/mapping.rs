@@ -207,3 +207,57 @@ fn a_lock_beyond_the_limit_names_the_limit() {
         setrlimit(Resource::Memlock, before).unwrap();
     });
 }
+
+/// Write calls of this process so far.
+fn write_calls() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/io").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("syscw: ")?.parse().ok())
+}
+
+#[test]
+fn fresh_pages_are_written_by_calls_whoever_writes_many_of_them() {
+    use std::io::Write;
+    const SIZE: usize = 2 << 20;
+    alone(this_test!(), || {
+        if write_calls().is_none() {
+            return bifolio_testkit::skip::Skip::because("the kernel counts no calls").count();
+        }
+        let from: View<ReadWrite> = Section::anonymous(SIZE as u64).unwrap().view().unwrap();
+        from.write_at(0, pattern(0, SIZE)).unwrap();
+        let calls_of = |write: &dyn Fn(&View<ReadWrite>), expected: &[u8]| {
+            let (_dir, path) = file_of(&[]);
+            let section = Section::open_rw(&path).unwrap();
+            section.set_len(SIZE as u64, bifolio_map::Space::Sparse).unwrap();
+            let view: View<ReadWrite> = section.view().unwrap();
+            let before = write_calls().unwrap();
+            write(&view);
+            let calls = write_calls().unwrap() - before;
+            assert!(view.read_vec(..).unwrap() == expected);
+            calls
+        };
+        let bytes = pattern(0, SIZE);
+        let copied = calls_of(&|view| from.copy_to(.., view, 0).unwrap(), bytes);
+        let filled = calls_of(&|view| view.fill(.., 7).unwrap(), &vec![7; SIZE]);
+        let streamed = calls_of(
+            &|view| {
+                let mut stream = view.stream();
+                bytes.chunks(8192).for_each(|piece| stream.write_all(piece).unwrap());
+            },
+            bytes,
+        );
+        let expected = [SIZE as u64 >> 18, SIZE as u64 >> 18, SIZE as u64 >> 13];
+        for (calls, expected) in [copied, filled, streamed].into_iter().zip(expected) {
+            assert!((expected..=expected + 2).contains(&calls), "{copied} {filled} {streamed}");
+        }
+        // The twin: what writes in small pieces does it by stores.
+        let stored = calls_of(
+            &|view| {
+                for (piece, at) in bytes.chunks(1000).zip((0..).step_by(1000)) {
+                    view.write_at(at, piece).unwrap();
+                }
+            },
+            bytes,
+        );
+        assert_eq!(stored, 0);
+    });
+}
