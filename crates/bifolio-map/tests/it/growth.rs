@@ -169,6 +169,36 @@ fn readers_are_never_disturbed_by_a_thousand_steps_of_growth() {
 }
 
 #[test]
+fn flushes_advice_and_memory_locks_are_not_disturbed_by_growth_beside_them() {
+    let dir = directory();
+    let section = Section::create(dir.path().join("file"), 10).unwrap();
+    let growable: GrowableView<ReadWrite> = section.growable(CAPACITY).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let mut rounds = 0;
+            while rounds == 0 || !done.load(Ordering::Acquire) {
+                let view = growable.view().unwrap();
+                let last = view.len() - 1;
+                view.put(last, &7u8).unwrap();
+                // The last pages are those that are mapped anew, where any are.
+                view.flush(last.., bifolio_map::Flush::Start).unwrap();
+                view.prefetch(last..).unwrap();
+                drop(view.lock_in_memory(last..).unwrap());
+                rounds += 1;
+            }
+            growable.view().unwrap().flush(.., bifolio_map::Flush::Data).unwrap();
+        });
+        for step in 1..=400 {
+            growable.grow_to(10 + step * 1000, Space::Sparse).unwrap();
+        }
+        done.store(true, Ordering::Release);
+        other.join().unwrap();
+    });
+    section.sync(bifolio_map::Flush::Data).unwrap();
+}
+
+#[test]
 fn many_threads_grow_one_view_and_all_lengths_are_reached() {
     let section = Section::options().len(1).capacity(CAPACITY).anonymous().unwrap();
     let growable: GrowableView<ReadWrite> = section.growable(CAPACITY).unwrap();

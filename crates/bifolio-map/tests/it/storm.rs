@@ -4,12 +4,14 @@
 //! What an offset may hold: below `FLOOR`, which is never cut off, its pattern byte. Above, its
 //! pattern byte or zero: bytes that were cut off come back as zeros when the file grows again, and
 //! read as zeros in the last live page (no system reports either; see `docs/SAFETY.md`). Writers
-//! write the pattern only, so there is nothing else to find.
+//! write the pattern or zeros only, so there is nothing else to find. Below `SLOTS` each thread has a
+//! slot of its own, never cut off: what it writes there, by every way to write, must be in the file.
 //!
 //! An access is one call of one accessor on one random range; the count is printed. With
 //! `BIFOLIO_BUDGET=170` each of the three storms makes ten million.
 
 use std::fs::File;
+use std::io::{Seek, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +26,10 @@ use crate::support::disk::{fill_up, on_ext4, on_tmpfs};
 use crate::support::{HAS_ATOMICS, byte_at, directory, pattern, truncate};
 
 const SIZE: u64 = 1 << 20;
-const FLOOR: u64 = 3 * 4096 + 100;
+const FLOOR: u64 = SLOTS + 3 * 4096 + 100;
 const THREADS: u64 = 4;
+const SLOT: u64 = 80 << 10;
+const SLOTS: u64 = THREADS * SLOT;
 const FILE: &str = "BIFOLIO_STORM_FILE";
 
 /// The first byte that must not be there. `offset` counts in the file.
@@ -97,15 +101,19 @@ fn access(random: &mut Random, view: &View<ReadWrite>, tally: &Tally) {
     let start = view.offset();
     let large = if random.one_in(20) { 150_000 } else { 700 };
     let size = random.usize(1..large);
-    let offset = random.u64(0..view.len() - size.max(24) as u64);
+    let offset = random.u64(SLOTS - start..view.len() - size.max(24) as u64);
     let at = start + offset;
     let word = offset & !7;
     match random.u32(0..if HAS_ATOMICS { 16 } else { 12 }) {
-        0 | 1 => {
+        0 => {
             let mut out = vec![0xee; size];
             if tally.count(view.read_at(offset, &mut out)).is_some() {
                 require_right(at, &out);
             }
+        }
+        1 => {
+            let from = offset.max(FLOOR - start);
+            tally.count(view.fill(from..(from + size as u64).min(view.len()), 0));
         }
         2 => drop(
             tally
@@ -162,6 +170,90 @@ fn access(random: &mut Random, view: &View<ReadWrite>, tally: &Tally) {
     }
 }
 
+/// The ways to write bytes.
+#[derive(Clone, Copy, Debug)]
+enum Writer {
+    WriteAt,
+    Put,
+    Fill,
+    Swap,
+    CopyTo,
+    Stream,
+}
+
+const WRITERS: [Writer; 6] = [
+    Writer::WriteAt,
+    Writer::Put,
+    Writer::Fill,
+    Writer::CopyTo,
+    Writer::Stream,
+    Writer::Swap, // the last: not everywhere to be had
+];
+
+type Write = fn(Writer, &View<ReadWrite>, u64, &[u8]) -> Result<(), Error>;
+
+/// Writes by our calls. `Put` and `Swap` get eight bytes, `Fill` gets equal ones.
+fn write(writer: Writer, view: &View<ReadWrite>, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    let word = || u64::from_ne_bytes(bytes.try_into().unwrap());
+    match writer {
+        Writer::WriteAt => view.write_at(offset, bytes),
+        Writer::Put => view.put(offset, &word()),
+        Writer::Fill => view.fill(offset..offset + bytes.len() as u64, bytes[0]),
+        Writer::Swap => view.atomic_u64(offset)?.swap(word()).map(drop),
+        Writer::CopyTo => {
+            let from: View<ReadWrite> = Section::anonymous(bytes.len() as u64)?.view()?;
+            from.write_at(0, bytes)?;
+            from.copy_to(.., view, offset)
+        }
+        Writer::Stream => {
+            let mut stream = view.stream();
+            stream.seek(SeekFrom::Start(offset)).unwrap();
+            let written = stream.write_all(bytes);
+            written.map_err(|error| Error::os("write to a stream", error))
+        }
+    }
+}
+
+/// Writes fresh bytes somewhere in a slot that nobody else writes and nobody cuts off; requires
+/// that exactly they are in the file, as a call reads it.
+fn judge_write(
+    random: &mut Random,
+    view: &View<ReadWrite>,
+    file: &File,
+    slot: u64,
+    write: Write,
+) -> Result<(), String> {
+    let writer = WRITERS[random.usize(0..if HAS_ATOMICS { 6 } else { 5 })];
+    let (first, end) = ((slot * SLOT).max(view.offset()), (slot + 1) * SLOT);
+    let large = if random.one_in(10) { 70_000 } else { 3000 };
+    let size =
+        if matches!(writer, Writer::Put | Writer::Swap) { 8 } else { random.usize(1..large) };
+    let mut at = random.u64(first..end - size as u64);
+    if matches!(writer, Writer::Swap) {
+        at = at.next_multiple_of(8).min(end - 8);
+    }
+    let mut bytes: Vec<u8> = (0..size).map(|_| random.u32(0..256) as u8).collect();
+    if matches!(writer, Writer::Fill) {
+        let byte = bytes[0];
+        bytes.fill(byte);
+    }
+    let mut found = vec![0; usize::try_from(SLOT).unwrap()];
+    let start = usize::try_from(at - slot * SLOT).unwrap();
+    file.read_exact_at(&mut found, slot * SLOT).unwrap();
+    let mut expected = found.clone();
+    expected[start..start + size].copy_from_slice(&bytes);
+    write(writer, view, at - view.offset(), &bytes)
+        .map_err(|error| format!("{writer:?}: {error}"))?;
+    file.read_exact_at(&mut found, slot * SLOT).unwrap();
+    match found.iter().zip(&expected).position(|(found, expected)| found != expected) {
+        Some(wrong) => Err(format!(
+            "{writer:?} of {size} bytes at {at} said it had worked; wrong at {}",
+            slot * SLOT + wrong as u64
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Threads of random accesses while the file is cut off and extended.
 fn storm(test: &str, path: &Path) {
     let section = Section::open_rw(path).unwrap();
@@ -176,14 +268,19 @@ fn storm(test: &str, path: &Path) {
     let tally = Tally::default();
     let accesses = budget(60_000) / THREADS;
     let truncator = truncator(test, path);
+    let file = File::open(path).unwrap();
     std::thread::scope(|scope| {
-        for view in &views {
-            scope.spawn(|| {
+        for (slot, view) in (0..).zip(&views) {
+            let (tally, file) = (&tally, &file);
+            scope.spawn(move || {
                 let mut random = Random::new();
                 let mut count = 0;
                 // On a quiet machine the threads could be done before the first cut.
                 while count < accesses || tally.refused.load(Ordering::Relaxed) == 0 {
-                    access(&mut random, view, &tally);
+                    access(&mut random, view, tally);
+                    if count % 16 == 0 {
+                        judge_write(&mut random, view, file, slot, write).unwrap();
+                    }
                     count += 1;
                     assert!(count < accesses + 50_000_000, "nothing was ever refused");
                 }
@@ -256,10 +353,46 @@ fn the_checker_of_the_storm_notices_a_reader_that_ignores_errors() {
     let view: View<Read> = Section::open(&path).unwrap().view().unwrap();
     truncate(&path, FLOOR);
     let noticed = noticed_of_a_careless_reader(&view);
-    assert!(noticed > 200, "only {noticed} reads were noticed");
+    assert!(noticed > 150, "only {noticed} reads were noticed");
     // And one that takes the zeros of a cut-off file for bytes that were never cut off.
     assert_eq!(wrong_byte(FLOOR - 1, &[0; 2]), Some(FLOOR - 1));
     assert_eq!(wrong_byte(FLOOR, &[0; 2]), None);
+}
+
+#[test]
+fn writes_that_say_they_worked_and_did_not_are_noticed() {
+    let twins: [(&str, Write); 4] = [
+        ("does nothing", |_, _, _, _| Ok(())),
+        ("leaves the last byte out of a fill", |writer, view, offset, bytes| match writer {
+            Writer::Fill => write(writer, view, offset, &bytes[..bytes.len() - 1]),
+            _ => write(writer, view, offset, bytes),
+        }),
+        ("swaps nothing", |writer, view, offset, bytes| match writer {
+            Writer::Swap => Ok(()),
+            _ => write(writer, view, offset, bytes),
+        }),
+        ("writes a byte too many", |writer, view, offset, bytes| match writer {
+            Writer::WriteAt => write(writer, view, offset, &[bytes, &[bytes[0] ^ 1]].concat()),
+            _ => write(writer, view, offset, bytes),
+        }),
+    ];
+    let dir = directory();
+    let path = file_in(dir.path());
+    let view: View<ReadWrite> = Section::open_rw(&path).unwrap().view().unwrap();
+    let (file, mut random) = (File::open(&path).unwrap(), Random::new());
+    for (name, twin) in twins {
+        if name == "swaps nothing" && !HAS_ATOMICS {
+            continue;
+        }
+        let why = (0..500).find_map(|_| judge_write(&mut random, &view, &file, 1, twin).err());
+        println!(
+            "{name}: {}",
+            why.unwrap_or_else(|| panic!("the twin that {name} was not noticed"))
+        );
+    }
+    for _ in 0..200 {
+        judge_write(&mut random, &view, &file, 1, write).unwrap();
+    }
 }
 
 #[test]
@@ -277,7 +410,7 @@ fn a_private_view_of_a_file_that_is_cut_off_faults_even_in_pages_it_has_copied()
     let dir = directory();
     let path = file_in(dir.path());
     let view: View<CopyOnWrite> = Section::open(&path).unwrap().view().unwrap();
-    let at = 10 * page_size() as u64;
+    let at = (SIZE - 1).next_multiple_of(page_size() as u64) - page_size() as u64;
     view.put(at, &7u8).unwrap();
     truncate(&path, FLOOR);
     assert_eq!(view.get::<u8>(at).unwrap_err().kind(), ErrorKind::UnexpectedEof);

@@ -44,10 +44,13 @@ fn all_public_types_are_send_and_sync() {
 
 #[test]
 fn flush_advice_and_locks_reach_a_range_deep_inside_a_view() {
-    let view = pages_of_pattern(64);
+    // A file, not memory: there a flush has something to do.
+    let (_dir, path) = file_of(pattern(0, 64 * page_size()));
+    let view: View<ReadWrite> = Section::open_rw(&path).unwrap().view().unwrap();
     for range in
         [63 * page()..64 * page(), 5 * page() + 7..6 * page(), 40 * page()..40 * page() + 1]
     {
+        view.put(range.start, &byte_at(range.start)).unwrap();
         view.flush(range.clone(), Flush::Data).unwrap();
         view.prefetch(range.clone()).unwrap();
         drop(view.lock_in_memory(range.clone()).unwrap());
