@@ -104,7 +104,7 @@ fn the_command_runs_while_all_is_locked_and_its_exit_code_is_ours() {
     assert_eq!(locked * 1024, in_pages(500_000));
     assert_eq!(code(&with("exit 7")), 7);
     assert_eq!(code(&with("kill -9 $$")), 128 + 9);
-    let output = run(&["page", "lock", text(&path), "--", "no-such-program"]);
+    let output = run(&["page", "lock", text(&path), "--", "/no/such/program"]);
     assert_eq!(code(&output), 3);
     let output = run(&["page", "lock", "no-such-file", "--", "sh", "-c", "echo ran"]);
     assert_eq!((code(&output), stdout(&output).as_str()), (3, ""), "nothing is run");
