@@ -75,6 +75,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|broken| broken.into_inner())
 }
 
+/// The one spelling of a path: `./a` is `a`, and `.` is the empty path, where relative ones begin.
+fn normal(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
 impl MemoryStorage {
     /// A storage without files.
     #[must_use]
@@ -92,7 +97,7 @@ impl MemoryStorage {
         for (path, bytes) in files {
             let content = Content::new();
             content.write(0, &bytes).expect("memory for the given files");
-            locked(&storage.tree).files.insert(path, Arc::new(content));
+            locked(&storage.tree).files.insert(normal(&path), Arc::new(content));
         }
         storage
     }
@@ -100,7 +105,7 @@ impl MemoryStorage {
     /// All bytes of a file, if it exists.
     #[must_use]
     pub fn contents(&self, path: &Path) -> Option<Vec<u8>> {
-        let content = Arc::clone(locked(&self.tree).files.get(path)?);
+        let content = Arc::clone(locked(&self.tree).files.get(&normal(path))?);
         let state = locked(&content.state);
         let mut bytes = vec![0; state.len];
         state.memory.read(0, &mut bytes).ok()?;
@@ -142,6 +147,7 @@ impl Tree {
 
 impl Storage for MemoryStorage {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Box<dyn StorageFile>> {
+        let path = &normal(path);
         let mut tree = locked(&self.tree);
         let existing = tree.files.get(path).cloned();
         let content = match (mode, existing) {
@@ -167,6 +173,7 @@ impl Storage for MemoryStorage {
     }
 
     fn create_dir(&self, path: &Path) -> Result<()> {
+        let path = &normal(path);
         let mut tree = locked(&self.tree);
         tree.vacant(path, "create directory")?;
         tree.directories.insert(path.to_path_buf());
@@ -174,6 +181,7 @@ impl Storage for MemoryStorage {
     }
 
     fn rename(&self, from: &Path, to: &Path, replace: Replace) -> Result<()> {
+        let (from, to) = (&normal(from), &normal(to));
         let mut tree = locked(&self.tree);
         let content = Arc::clone(tree.content(from, "rename")?);
         match replace {
@@ -186,6 +194,7 @@ impl Storage for MemoryStorage {
     }
 
     fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        let (from, to) = (&normal(from), &normal(to));
         let mut tree = locked(&self.tree);
         let content = Arc::clone(tree.content(from, "link")?);
         tree.vacant(to, "link to")?;
@@ -194,6 +203,7 @@ impl Storage for MemoryStorage {
     }
 
     fn unlink(&self, path: &Path) -> Result<()> {
+        let path = &normal(path);
         let mut tree = locked(&self.tree);
         tree.content(path, "unlink")?;
         tree.files.remove(path);
@@ -201,6 +211,7 @@ impl Storage for MemoryStorage {
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<Entry>> {
+        let dir = &*normal(dir);
         let tree = locked(&self.tree);
         tree.require_dir(dir, "list")?;
         let entry = |path: &Path, kind| {
@@ -217,7 +228,7 @@ impl Storage for MemoryStorage {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
-        locked(&self.tree).require_dir(dir, "sync directory")
+        locked(&self.tree).require_dir(&normal(dir), "sync directory")
     }
 }
 

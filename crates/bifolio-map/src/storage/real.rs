@@ -52,6 +52,7 @@ impl Storage for RealStorage {
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<Entry>> {
+        let dir = directory(dir);
         let fail = |error| Error::os("list", error).at_path(dir);
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(fail)? {
@@ -71,8 +72,15 @@ impl Storage for RealStorage {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
+        let dir = directory(dir);
         sys::sync_dir(dir).map_err(|error| Error::os("sync directory", error).at_path(dir))
     }
+}
+
+/// The directory of this name: the parent of a path of one name is the empty path, which the
+/// system does not know.
+fn directory(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 /// An open file of the operating system.

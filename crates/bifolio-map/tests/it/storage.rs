@@ -335,3 +335,26 @@ fn storage_in_memory_can_be_filled_and_looked_into() {
     storage.clone().unlink(Path::new("a")).unwrap();
     assert_eq!(storage.paths(), [PathBuf::from("b")], "a clone is the same storage");
 }
+
+#[test]
+fn a_dot_in_a_path_leads_nowhere_else() {
+    on_each(|storage, root| {
+        let (dotted, plain) = (root.join(".").join("file"), root.join("file"));
+        storage.open(&dotted, OpenMode::CreateNew).unwrap().write_at(0, b"abc").unwrap();
+        refused(storage.open(&plain, OpenMode::CreateNew), ErrorKind::AlreadyExists);
+        assert_eq!(contents(storage, &plain), b"abc");
+        let names = |dir: &Path| -> Vec<_> {
+            storage.list(dir).unwrap().into_iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(names(&root.join(".")), ["file"]);
+        storage.sync_dir(&root.join(".")).unwrap();
+        let moved = root.join("./moved");
+        storage.rename(&dotted, &moved, Replace::Never).unwrap();
+        storage.link(&moved, &plain).unwrap();
+        storage.unlink(&moved).unwrap();
+        assert_eq!(names(root), ["file"]);
+        // Where relative paths begin has two names.
+        assert_eq!(names(Path::new("")), names(Path::new(".")));
+        storage.sync_dir(Path::new("")).unwrap();
+    });
+}

@@ -275,7 +275,7 @@ impl<S: Storage> Storage for Recorder<S> {
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<Entry>> {
-        self.inner.list(dir)
+        self.inner.list(&normal(dir))
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
