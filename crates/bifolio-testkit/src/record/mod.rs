@@ -281,7 +281,7 @@ impl<S: Storage> Storage for Recorder<S> {
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         let path = normal(dir);
         let mut pages = self.book.pages();
-        let (result, outcome) = self.book.judge(|| self.inner.sync_dir(dir));
+        let (result, outcome) = self.book.judge(|| self.inner.sync_dir(&path));
         pages.trace.ops.push(Op::SyncDir { path, outcome });
         result
     }
@@ -290,5 +290,28 @@ impl<S: Storage> Storage for Recorder<S> {
 impl<S: fmt::Debug> fmt::Debug for Recorder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorder").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bifolio_map::storage::RealStorage;
+
+    use super::*;
+
+    #[test]
+    fn the_storage_below_is_asked_under_the_spelling_of_the_trace() {
+        let storage = Recorder::new(RealStorage);
+        let (dotted, plain) = (Path::new("./no such name"), Path::new("no such name"));
+        for error in [
+            storage.rename(dotted, dotted, Replace::Never).unwrap_err(),
+            storage.link(dotted, dotted).unwrap_err(),
+            storage.unlink(dotted).unwrap_err(),
+            storage.list(dotted).map(drop).unwrap_err(),
+            storage.sync_dir(dotted).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert_eq!(error.path(), Some(plain), "{error}");
+        }
     }
 }
