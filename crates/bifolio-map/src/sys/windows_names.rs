@@ -91,7 +91,8 @@ pub(crate) fn place(scope: &Scope) -> io::Result<Place> {
         }
         Scope::Directory(dir) => {
             let dir = std::path::absolute(dir)?;
-            let set = format!("bifolio-{:016x}.", digest(&dir));
+            // No `Name` begins with a dot, so none of the session's is one of these.
+            let set = format!(".bifolio-{:016x}.", digest(&dir));
             Place { objects: Objects::Local, set, dir }
         }
     })

@@ -174,6 +174,33 @@ fn a_section_of_another_program_is_foreign_and_in_the_way() {
     refused(missing, ErrorKind::NotFound);
 }
 
+/// The dot keeps what is internal apart from what may be a name.
+#[test]
+fn names_of_the_session_that_look_like_internal_ones_are_names_as_others() {
+    let (_dir, scope) = names_of_its_own();
+    let inner = creating(&scope, 13).named(&name("x")).unwrap();
+    inner.view::<ReadWrite>().unwrap().write_at(0, b"the directory").unwrap();
+    let system = names::system_name(&name("x"), &scope).unwrap();
+    let object = system.to_str().unwrap().strip_prefix(r"Local\").unwrap();
+    refused(names::Name::new(object), ErrorKind::InvalidInput);
+    // The nearest that may be a name, which once was the same object, and one that was not listed.
+    let near = object.trim_start_matches('.').to_owned();
+    assert!(near.starts_with("bifolio-") && near.ends_with(".x"), "{near}");
+    for text in [near, format!("bifolio-{}", std::process::id())] {
+        let section = Section::create_named(&name(&text), 7).unwrap();
+        assert!(listed(&Scope::Session).contains(&text));
+        assert_eq!(section.view::<Read>().unwrap().read_vec(..).unwrap(), [0; 7]);
+        drop(section);
+        gone(&Scope::Session, &text);
+        let theirs = Foreign::make(&text, 5000);
+        assert!(listed(&Scope::Session).contains(&text), "of another program");
+        drop(theirs);
+    }
+    assert_eq!(listed(&scope), ["x"]);
+    let internal = listed(&Scope::Session);
+    assert!(!internal.iter().any(|text| text.starts_with(".bifolio-")), "{internal:?}");
+}
+
 #[test]
 fn a_new_section_is_its_owners_alone_unless_others_are_let_in() {
     for (permissions, expected) in [(0o600, ""), (0o644, "GR"), (0o666, "GRGW")] {

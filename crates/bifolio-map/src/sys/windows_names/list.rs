@@ -20,7 +20,7 @@ pub(crate) fn list_named(place: &Place) -> io::Result<Vec<Found>> {
     let ours = format!("{STATE}{}", place.set);
     for state in objects.iter().filter_map(|object| object.strip_prefix(&*ours)) {
         // Names of directories' sets are not the session's.
-        if place.set.is_empty() && state.starts_with("bifolio-") {
+        if place.set.is_empty() && state.starts_with(".bifolio-") {
             continue;
         }
         found.extend(look_at(place, state));
@@ -37,7 +37,7 @@ pub(crate) fn list_named(place: &Place) -> io::Result<Vec<Found>> {
     if place.set.is_empty() {
         for name in objects.iter().filter(|name| !name.starts_with(".bifolio-")) {
             let known = found.iter().any(|known| known.name == **name);
-            if !known && !name.starts_with("bifolio-") && !objects.contains(&format!("{STATE}{name}")) {
+            if !known && !objects.contains(&format!("{STATE}{name}")) {
                 found.extend(look_at_foreign(place, name));
             }
         }
