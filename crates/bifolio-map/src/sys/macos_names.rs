@@ -8,10 +8,11 @@
 use std::ffi::CStr;
 use std::fs::{DirBuilder, File, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::names_unix::{Mark, Marks};
+use super::shared_dir::{SHARED_MODE, Seen, Verdict, judge};
 use super::unix::{check, raw};
 
 /// The directory of this user's sections; those in it are of no other user.
@@ -24,13 +25,27 @@ pub(super) fn machine_dir() -> PathBuf {
     PathBuf::from("/tmp/bifolio-machine")
 }
 
-/// Makes the directory of everybody's: all may add, and remove what is theirs.
+/// Makes the directory of everybody's: all may add, and remove what is theirs. One that is there
+/// is looked at: anybody may have made it.
 pub(super) fn make_machine_dir(dir: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o1777).create(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        // Once more: the umask took bits away.
-        Ok(()) => std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o1777)),
+    match DirBuilder::new().mode(SHARED_MODE).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = dir.symlink_metadata()?;
+    let user = rustix::process::geteuid().as_raw();
+    let seen = Seen { is_dir: found.is_dir(), owner: found.uid(), mode: found.mode() };
+    match judge(&seen, user) {
+        Verdict::Right => Ok(()),
+        // The umask took bits away, here or in a process that is just making it. Its parent is
+        // sticky, so what is this user's now is what the call changes.
+        Verdict::Unfinished => {
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(SHARED_MODE))
+        }
+        Verdict::Wrong(why) => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} {why}", dir.display()),
+        )),
     }
 }
 

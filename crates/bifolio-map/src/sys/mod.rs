@@ -19,6 +19,8 @@ cfg_select! {
         mod linux_space;
         mod lock_unix;
         mod names_unix;
+        #[cfg(test)]
+        mod shared_dir;
         mod unix;
         use linux_names as names_here;
         pub(crate) use linux::*;
@@ -56,6 +58,7 @@ cfg_select! {
         mod names_unix;
         mod macos_residency;
         mod macos_space;
+        mod shared_dir;
         mod unix;
         use macos_names as names_here;
         pub(crate) use lock_unix::*;
