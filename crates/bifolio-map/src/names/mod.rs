@@ -33,7 +33,7 @@
 //! on the section: a [`Section`](crate::Section), or a view of it. It goes with the last one,
 //! however that goes: a process that is killed leaves nothing that anybody could open, and what it
 //! leaves in a directory is removed by whoever comes by next. With [`Lifetime::Persistent`] a name
-//! stays until [`unlink`], or the system's end. Both are the same on every platform.
+//! stays until [`unlink`], as long as what it lies in is kept, which differs: see there.
 //!
 //! On Unix, a forked child shares the handles of its parent and keeps their names alive until it
 //! ends or executes another program. So where another thread is just starting a process, a name can
@@ -93,7 +93,20 @@ pub enum Lifetime {
     /// With the last handle, also if that one's process is killed. The default.
     #[default]
     LastHandle,
-    /// When [`unlink`] is called. (In memory: at the latest when the system ends.)
+    /// When [`unlink`] is called, or the system takes away what it lies in; nobody has to have it
+    /// meanwhile. What that is differs:
+    ///
+    /// - Linux: [`Scope::Session`] and [`Scope::Machine`] are memory (the tmpfs in `/dev/shm`): it
+    ///   takes memory until then, and is gone with the next start of the system. Where systemd's
+    ///   `RemoveIPC=` is on, its default, all that an ordinary user has there is removed when the
+    ///   last log-in of the user ends, also the sections that programs still use (they keep the
+    ///   bytes and lose the name; system users, as services have, are left alone).
+    /// - macOS: files in temporary directories on the disk, which the system empties when it
+    ///   starts, and of what was not used for some days.
+    /// - Windows: files on the disk, `Bifolio\names` in `%LOCALAPPDATA%` for the session, so it is
+    ///   the user's in all sessions, and in `%ProgramData%` for the machine. They outlive restarts,
+    ///   for ever, and so do the bytes.
+    /// - [`Scope::Directory`]: files in the directory, on whatever it lies.
     Persistent,
 }
 

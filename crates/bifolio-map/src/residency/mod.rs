@@ -21,6 +21,13 @@
 //! | page map | `mincore` | `mincore` | not supported |
 //! | evict | `posix_fadvise(DONTNEED)` | `msync(MS_INVALIDATE)` | not supported |
 //! | mappers | `/proc/*/maps` | not supported | not supported |
+//!
+//! Windows has no question about its cache. It tells a process which pages of *its own maps* it
+//! has in its working set (`QueryWorkingSetEx`), and a page of the cache enters that by being
+//! touched there: asked of a file that was just mapped to ask, it says that nothing is resident,
+//! also of what is all in memory. That would be a wrong number where "not told" is the truth, so it
+//! is used only where the answer is about a map:
+//! [`View::try_read_at`](crate::View::try_read_at).
 
 mod cached_file;
 mod evict;
