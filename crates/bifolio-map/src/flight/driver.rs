@@ -1,20 +1,24 @@
 //! A batch for programs that do not wait: a thread drives the queue and wakes whoever polls.
 //!
 //! It needs no runtime and works with any: it calls the waker that it was last given. It starts
-//! with the first poll, and ends with the batch or after the read that it is waiting for.
+//! with the first poll, and ends with the batch or after the read that it is waiting for. Should it
+//! panic (a waker may), every range that is still owed gets an error, and nobody waits for ever.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use super::Completion;
 use super::carrier::Wait;
-use super::queue::{Next, Queue};
+use super::queue::{Next, Place, Queue};
 
 #[derive(Debug)]
 pub(super) struct Driver {
     shared: Arc<Shared>,
+    /// For the errors of what is asked for when the thread is gone.
+    place: Place,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +37,8 @@ struct Desk {
     arrived: VecDeque<Completion>,
     empty: bool,
     waker: Option<Waker>,
+    /// The thread has panicked.
+    gone: bool,
 }
 
 impl Shared {
@@ -85,26 +91,61 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// After the thread has panicked: hands out errors for what it owed.
+    fn abandon(&self, queue: &mut Queue) {
+        let mut desk = self.desk();
+        desk.gone = true;
+        desk.empty = true;
+        let asked = std::mem::take(&mut desk.asked);
+        desk.arrived.extend(queue.give_up());
+        desk.abandon(queue.place(), asked);
+        let waker = desk.waker.take();
+        drop(desk);
+        self.changed.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Desk {
+    /// Answers ranges with the error that there is no thread.
+    fn abandon(&mut self, place: &Place, asked: Vec<(usize, Range<u64>)>) {
+        self.arrived.extend(asked.into_iter().map(|(index, range)| {
+            let outcome = Err(place.abandoned(&range));
+            Completion { index, range, outcome }
+        }));
+    }
+}
+
 impl Driver {
     /// Hands a queue to a thread; gives it back if there is none to be had.
     pub(super) fn start(queue: Box<Queue>, most: usize) -> Result<Self, Box<Queue>> {
         let shared = Arc::new(Shared::default());
         let (sender, receiver) = std::sync::mpsc::sync_channel::<Box<Queue>>(1);
-        let theirs = Arc::clone(&shared);
+        let (theirs, place) = (Arc::clone(&shared), queue.place().clone());
         let thread = std::thread::Builder::new().name("bifolio-batch".into()).spawn(move || {
             if let Ok(mut queue) = receiver.recv() {
-                theirs.drive(&mut queue, most);
+                // What the panic broke off is given up, and looked at no more.
+                let driven = catch_unwind(AssertUnwindSafe(|| theirs.drive(&mut queue, most)));
+                if driven.is_err() {
+                    theirs.abandon(&mut queue);
+                }
             }
         });
         if thread.is_err() {
             return Err(queue);
         }
         sender.send(queue).map_err(|unsent| unsent.0)?;
-        Ok(Self { shared })
+        Ok(Self { shared, place })
     }
 
     pub(super) fn ask(&self, wanted: Vec<(usize, Range<u64>)>) {
         let mut desk = self.shared.desk();
+        if desk.gone {
+            return desk.abandon(&self.place, wanted);
+        }
         desk.empty = false;
         desk.asked.extend(wanted);
         drop(desk);

@@ -22,7 +22,7 @@ pub(super) enum Next {
 }
 
 /// What is told about offsets and ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     /// The section, for errors; `None` for memory.
     pub(super) section: Option<Section>,
@@ -210,6 +210,22 @@ impl Queue {
         }
     }
 
+    /// Where its ranges lie, for errors.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Everything that was asked for and not handed out, after its thread has failed: what has
+    /// arrived, and errors for the rest. Afterwards it can only be dropped.
+    pub(super) fn give_up(&mut self) -> VecDeque<Completion> {
+        let flying: Vec<_> = self.flying.iter_mut().filter_map(Option::take).collect();
+        let requests = flying.into_iter().map(|flying| flying.request);
+        for request in requests.chain(std::mem::take(&mut self.waiting)) {
+            self.fail(request, Place::abandoned);
+        }
+        std::mem::take(&mut self.arrived)
+    }
+
     /// Answers every range of a request with an error.
     fn fail(&mut self, request: Request, error: impl Fn(&Place, &Range<u64>) -> Error) {
         for (index, range) in request.parts {
@@ -247,6 +263,12 @@ impl Place {
             Some(section) => section.cut_off(at, clip(done), clip(size)),
             None => self.tell(Error::new(ErrorKind::UnexpectedEof, "read").at_offset(at)),
         }
+    }
+
+    /// The error of a range whose batch has lost its thread.
+    pub(super) fn abandoned(&self, range: &Range<u64>) -> Error {
+        self.tell(Error::new(ErrorKind::Io, "read").at_offset(self.offset + range.start))
+            .because("the thread that carried out the reads of this batch has panicked")
     }
 
     fn no_memory(&self, range: &Range<u64>) -> Error {

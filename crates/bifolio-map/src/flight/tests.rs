@@ -149,6 +149,43 @@ fn a_drop_that_waits_would_be_noticed() {
     settle();
 }
 
+/// A waker that panics in whichever thread calls it.
+struct Breaks;
+
+impl std::task::Wake for Breaks {
+    fn wake(self: std::sync::Arc<Self>) {
+        panic!("this waker panics on purpose");
+    }
+}
+
+#[test]
+fn a_batch_whose_thread_has_panicked_answers_every_range_and_what_is_pushed_later() {
+    let hanging = Hanging::default();
+    let mut batch = hanging.batch();
+    let waker = std::task::Waker::from(std::sync::Arc::new(Breaks));
+    assert!(batch.poll_next(&mut Context::from_waker(&waker)).is_pending());
+    hanging.let_go();
+    // Who waits for a thread that is no more would wait for ever.
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiter = std::thread::spawn(move || {
+        let mut answered: Vec<Completion> = batch.by_ref().collect();
+        batch.push(700..705).unwrap();
+        answered.extend(batch.by_ref());
+        sender.send((answered, batch.remaining())).unwrap();
+    });
+    let patience = std::time::Duration::from_secs(20);
+    let (answered, owed) = receiver.recv_timeout(patience).expect("every range is answered");
+    waiter.join().unwrap();
+    assert_eq!((answered.len(), owed), (10, 0));
+    let mut indexes: Vec<usize> = answered.iter().map(Completion::index).collect();
+    indexes.sort_unstable();
+    assert_eq!(indexes, Vec::from_iter(0..10));
+    let error = answered.last().unwrap().bytes().unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (crate::ErrorKind::Io, Some(700)));
+    assert!(error.to_string().contains("has panicked"), "{error}");
+    settle();
+}
+
 /// Threads of dropped batches end by themselves; Miri wants them to have ended before the program.
 fn settle() {
     if cfg!(miri) {

@@ -54,9 +54,11 @@ fn create_by_renaming(
     let (file, aside) = create_aside(path, create_new)?;
     let outcome = prepare(&file).and_then(|()| sys::rename_new(&aside, path));
     if let Err(error) = outcome {
-        drop(file);
-        // The first error is the one to tell; the next creator of this name removes what stays.
-        let _ = std::fs::remove_file(&aside);
+        // While the lock is held: without it the name may be another creator's a moment later. The
+        // first error is the one to tell; the next creator of this name removes what stays.
+        if is_still(&file, &aside) {
+            let _ = std::fs::remove_file(&aside);
+        }
         return Err(error);
     }
     Ok(let_go(file))

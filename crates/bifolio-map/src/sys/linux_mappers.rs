@@ -55,15 +55,26 @@ pub(crate) fn mappers(object: &Object) -> io::Result<Mappers> {
             continue;
         };
         let place = entry.path();
-        match fs::read_to_string(place.join("maps")) {
+        match read_lines(&place.join("maps")) {
             Ok(maps) => found.processes.extend(mapper(pid, &place, &maps, &file)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found.unreadable += 1,
             // It has ended meanwhile, or is about to.
-            Err(_) => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    || error.raw_os_error() == Some(libc::ESRCH) => {}
+            Err(_) => found.unreadable += 1,
         }
     }
     found.processes.sort_by_key(|process| process.pid);
     Ok(found)
+}
+
+/// A file of `/proc` with paths in it, which need not be UTF-8: what is asked for stands before
+/// them.
+pub(super) fn read_lines(path: &Path) -> io::Result<String> {
+    fs::read(path).map(|bytes| match String::from_utf8(bytes) {
+        Ok(lines) => lines,
+        Err(odd) => String::from_utf8_lossy(odd.as_bytes()).into_owned(),
+    })
 }
 
 /// The process, if it maps the file.
@@ -81,7 +92,7 @@ fn mapper(pid: u32, place: &Path, maps: &str, file: &(String, u64)) -> Option<Ma
         return None;
     }
     let rights = "rwxsp".chars().filter(|&right| rights.contains(right)).collect();
-    let smaps = fs::read_to_string(place.join("smaps")).ok();
+    let smaps = read_lines(&place.join("smaps")).ok();
     let sum = |field| smaps.as_deref().map(|smaps| sum_of(smaps, file, field));
     let name = fs::read(place.join("comm")).unwrap_or_default();
     Some(Mapper {

@@ -103,7 +103,8 @@ fn time_of(seconds: i64, nanos: u32) -> Option<SystemTime> {
     base?.checked_add(Duration::from_nanos(nanos.into()))
 }
 
-/// The counts of a range of at least one byte; `Unsupported` from kernels before 6.5.
+/// The counts of a range of at least one byte; `Unsupported` from kernels before 6.5, and where the
+/// call is refused.
 pub(crate) fn cache_counts(object: &Object, offset: u64, size: u64) -> io::Result<Residency> {
     let range = CachestatRange { offset, len: size };
     let mut found = Cachestat::default();
@@ -115,7 +116,10 @@ pub(crate) fn cache_counts(object: &Object, offset: u64, size: u64) -> io::Resul
         let error = io::Error::last_os_error();
         return Err(match error.raw_os_error() {
             // Not this kernel, or not for this kind of file (hugetlbfs).
-            Some(libc::ENOSYS | libc::EOPNOTSUPP) => io::ErrorKind::Unsupported.into(),
+            Some(libc::ENOSYS | libc::EOPNOTSUPP)
+            // Filters of containers, and since 6.14 to those who may not know: which of the two,
+            // `mincore` says.
+            | Some(libc::EPERM | libc::EACCES) => io::ErrorKind::Unsupported.into(),
             _ => error,
         });
     }
@@ -270,7 +274,7 @@ pub(super) fn name_in_maps(object: &Object) -> io::Result<(String, u64)> {
     let (nowhere, none) = (std::ptr::null_mut(), ProtFlags::empty());
     // SAFETY: without MAP_FIXED the kernel replaces no existing mapping.
     let base = unsafe { rustix::mm::mmap(nowhere, size, none, MapFlags::SHARED, object, 0) }?;
-    let maps = std::fs::read_to_string("/proc/self/maps");
+    let maps = super::linux_mappers::read_lines(Path::new("/proc/self/maps"));
     // SAFETY: the mapping was made above and nobody else knows it.
     let unmapped = unsafe { rustix::mm::munmap(base, size) };
     let found = maps?.lines().find_map(|line| {

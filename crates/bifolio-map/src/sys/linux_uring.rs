@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{IoUring, opcode};
@@ -39,7 +40,7 @@ pub(crate) fn start_engine(
     if engine != Engine::IoUring {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    Ok(Box::new(Reads { ring: Some(Ring::new(object.try_clone()?, depth)?) }))
+    Ok(Box::new(Reads::new(Ring::new(object.try_clone()?, depth)?)))
 }
 
 /// A handle for reading by calls where those move the cursor: here they do not.
@@ -67,6 +68,12 @@ const CANCEL: u64 = u64::MAX;
 /// The most that one read asks for: what the system call would read at most, in whole pages.
 const MOST: usize = 1 << 30;
 
+/// How often in a row the kernel may be short of something: some seconds in all.
+const MOST_PAUSES: u32 = 200;
+
+/// The longest pause in milliseconds.
+const LONGEST_PAUSE: u64 = 32;
+
 /// A read that the kernel may be working on.
 struct Slot {
     ticket: usize,
@@ -84,6 +91,8 @@ struct Ring {
     free: Vec<usize>,
     /// Slots that the kernel has not been told of.
     unsubmitted: VecDeque<usize>,
+    /// Since the kernel last took something.
+    pauses: u32,
 }
 
 impl fmt::Debug for Ring {
@@ -97,7 +106,7 @@ impl Ring {
         let ring = open_ring(depth)?;
         let slots = (0..depth).map(|_| None).collect();
         let free = (0..depth).rev().collect();
-        Ok(Self { ring, object, slots, free, unsubmitted: VecDeque::new() })
+        Ok(Self { ring, object, slots, free, unsubmitted: VecDeque::new(), pauses: 0 })
     }
 
     /// Buffers that are in slots.
@@ -136,7 +145,26 @@ impl Ring {
         let taken = self.ring.submit_and_wait(want)?;
         // In the order in which they were pushed. (The count may include a cancellation.)
         self.unsubmitted.drain(..taken.min(self.unsubmitted.len()));
+        self.pauses = 0;
         Ok(())
+    }
+
+    /// As `submit`, and also done when the kernel cannot just now: interrupted, or short of memory
+    /// or room. Who waits pauses then, so that it finds some; when that has taken seconds, it is an
+    /// error like others.
+    fn submit_or_pause(&mut self, want: usize) -> io::Result<()> {
+        let Err(error) = self.submit(want) else { return Ok(()) };
+        match error.raw_os_error() {
+            Some(libc::EINTR) => Ok(()),
+            Some(libc::EAGAIN | libc::EBUSY) if want == 0 => Ok(()),
+            Some(libc::EAGAIN | libc::EBUSY) if self.pauses < MOST_PAUSES => {
+                let pause = 1 << self.pauses.min(LONGEST_PAUSE.ilog2());
+                self.pauses += 1;
+                std::thread::sleep(Duration::from_millis(pause));
+                Ok(())
+            }
+            _ => Err(error),
+        }
     }
 
     /// A read that the kernel has completed.
@@ -172,19 +200,11 @@ impl Ring {
             while let Some((slot, _)) = self.completed() {
                 release(slot);
             }
-            if self.out() > 0
-                && let Err(error) = self.submit(1)
-                && !is_passing(&error)
-            {
+            if self.out() > 0 && self.submit_or_pause(1).is_err() {
                 return; // the slots stay filled, and are leaked
             }
         }
     }
-}
-
-/// Whether the kernel will take it later: interrupted, or short of memory or room just now.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
 }
 
 /// Frees the buffer of a completed read that nobody waits for.
@@ -202,9 +222,17 @@ fn release(slot: Slot) {
 struct Reads {
     /// `None` only in `drop`.
     ring: Option<Ring>,
+    /// What the system said when the ring itself failed. Nothing is asked of it after that.
+    dead: Option<i32>,
+    /// Reads that are told so.
+    failed: VecDeque<Landed>,
 }
 
 impl Reads {
+    fn new(ring: Ring) -> Self {
+        Self { ring: Some(ring), dead: None, failed: VecDeque::new() }
+    }
+
     fn ring(&mut self) -> &mut Ring {
         self.ring.as_mut().expect("a ring until it is dropped")
     }
@@ -238,23 +266,33 @@ impl Reads {
         Some(Landed { ticket, bytes, outcome: outcome.map_err(Failure::System) })
     }
 
-    /// After the ring itself failed: each read in turn is told, and its buffer is leaked, since
-    /// nobody knows what the kernel does with it.
-    fn give_up_one(&mut self, error: &io::Error) -> Option<Landed> {
-        let slot = self.ring().slots.iter_mut().find_map(Option::take)?;
+    /// After the ring itself failed: every read is told. Their buffers stay in their slots, since
+    /// nobody knows what the kernel does with them.
+    fn give_up(&mut self, error: &io::Error) {
         let code = error.raw_os_error().unwrap_or(libc::EIO);
-        let outcome = Err(Failure::System(io::Error::from_raw_os_error(code)));
-        Some(Landed { ticket: slot.ticket, bytes: Vec::new(), outcome })
+        self.dead = Some(code);
+        let out = self.ring().slots.iter().flatten();
+        let told: Vec<Landed> = out.map(|slot| refused(slot.ticket, Vec::new(), code)).collect();
+        self.failed.extend(told);
     }
+}
+
+/// A read that a failed ring does not carry out.
+fn refused(ticket: usize, bytes: Vec<u8>, code: i32) -> Landed {
+    let outcome = Err(Failure::System(io::Error::from_raw_os_error(code)));
+    Landed { ticket, bytes, outcome }
 }
 
 impl Carrier for Reads {
     fn start(&mut self, order: Order) {
-        self.ring().start(order);
+        match self.dead {
+            None => self.ring().start(order),
+            Some(code) => self.failed.push_back(refused(order.ticket, order.bytes, code)),
+        }
     }
 
     fn push_off(&mut self) {
-        if !self.ring().unsubmitted.is_empty() {
+        if self.dead.is_none() && !self.ring().unsubmitted.is_empty() {
             // What goes wrong here goes wrong in `land` again, which tells.
             let _ = self.ring().submit(0);
         }
@@ -262,6 +300,9 @@ impl Carrier for Reads {
 
     fn land(&mut self, wait: Wait) -> Option<Landed> {
         loop {
+            if self.dead.is_some() {
+                return self.failed.pop_front();
+            }
             while let Some((slot, result)) = self.ring().completed() {
                 if let Some(landed) = self.landed(slot, result) {
                     return Some(landed);
@@ -271,13 +312,9 @@ impl Carrier for Reads {
             if want == 0 && self.ring().unsubmitted.is_empty() {
                 return None;
             }
-            match self.ring().submit(want) {
-                Ok(()) if want == 0 => {}
-                Ok(()) => continue,
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return self.give_up_one(&error),
-            }
-            if want == 0 {
+            if let Err(error) = self.ring().submit_or_pause(want) {
+                self.give_up(&error);
+            } else if want == 0 {
                 let (slot, result) = self.ring().completed()?;
                 return self.landed(slot, result);
             }

@@ -205,6 +205,18 @@ impl<M: Shared> MovingView<M> {
         })
     }
 
+    /// A range of the view as a plain one, if it lies inside and is not reversed.
+    fn resolve(&self, range: impl RangeBounds<u64>, doing: &'static str) -> Result<Range<u64>> {
+        let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
+        crate::range::resolve(bounds, self.len()).ok_or_else(|| {
+            self.section.fail(Error::new(ErrorKind::OutOfBounds, doing)).because(format!(
+                "asked for {} of a view of {} bytes",
+                words(bounds),
+                self.len()
+            ))
+        })
+    }
+
     /// Does something with each piece of a range that lies in one window, in order.
     fn pieces(
         &self,
@@ -261,14 +273,7 @@ impl<M: Shared> MovingView<M> {
         range: impl RangeBounds<u64>,
         mut look: impl FnMut(&[u8]) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>> {
-        let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
-        let range = crate::range::resolve(bounds, self.len()).ok_or_else(|| {
-            self.section.fail(Error::new(ErrorKind::OutOfBounds, "scan")).because(format!(
-                "asked for {} of a view of {} bytes",
-                words(bounds),
-                self.len()
-            ))
-        })?;
+        let range = self.resolve(range, "scan")?;
         let (mut at, end) = (self.range.start + range.start, self.range.start + range.end);
         while at < end {
             let size = usize::try_from(end - at).unwrap_or(usize::MAX);
@@ -315,21 +320,20 @@ impl<M: Shared + Writable> MovingView<M> {
     /// Sets every byte of `range` to `byte`.
     ///
     /// # Errors
-    /// As [`write_at`](Self::write_at).
-    pub fn fill(&self, range: Range<u64>, byte: u8) -> Result<()> {
-        let mut at = range.start;
+    /// `OutOfBounds` for a range that ends past the view, and then nothing is written; otherwise as
+    /// [`write_at`](Self::write_at).
+    pub fn fill(&self, range: impl RangeBounds<u64>, byte: u8) -> Result<()> {
+        let range = self.resolve(range, "fill")?;
+        let (mut at, end) = (self.range.start + range.start, self.range.start + range.end);
         // In steps that an address space can hold.
-        loop {
-            let size = usize::try_from(range.end.saturating_sub(at).min(1 << 30)).unwrap_or(0);
-            let from = self.check(at, size, "fill")?;
-            if size == 0 {
-                return Ok(());
-            }
-            self.pieces(from, size, |view, offset, piece| {
+        while at < end {
+            let size = super::access::index((end - at).min(1 << 30));
+            self.pieces(at, size, |view, offset, piece| {
                 view.fill(offset..offset + piece.len() as u64, byte)
             })?;
             at += size as u64;
         }
+        Ok(())
     }
 }
 

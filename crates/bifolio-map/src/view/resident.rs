@@ -65,7 +65,21 @@ impl<M: Mode> View<M> {
         {
             return Ok(outcome);
         }
-        self.try_by_map(section, offset, out)
+        let outcome = self.try_by_map(section, offset, out)?;
+        if section.kind() != SectionKind::Device {
+            // Bytes that were cut off inside the last live page are resident zeros. So the length
+            // is asked for after the copy.
+            let read = match outcome {
+                TryRead::Read => out.len(),
+                TryRead::NotResident { read } => read,
+            };
+            let (start, live) = (self.offset + offset, section.len()?);
+            if start + read as u64 > live {
+                let done = index(live.saturating_sub(start));
+                return Err(section.cut_off(start + done as u64, done, out.len()));
+            }
+        }
+        Ok(outcome)
     }
 
     /// Reads by calls that do not wait; `None` if there are none for this file.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 
 use bifolio_map::{
-    ErrorKind, Flush, MovingView, Read, ReadWrite, Section, WindowPlan, granularity,
+    ErrorKind, Flush, MovingView, Read, ReadWrite, Section, Space, WindowPlan, granularity,
 };
 use bifolio_testkit::{Random, budget};
 
@@ -154,6 +154,22 @@ fn bounds_modes_and_plans_are_checked() {
     let empty = Section::anonymous(0).unwrap().moving_view::<Read>(.., tiny(1)).unwrap();
     assert!(empty.is_empty());
     refused(empty.get::<u8>(0), ErrorKind::OutOfBounds);
+}
+
+#[test]
+fn a_fill_past_the_end_is_refused_before_anything_is_written() {
+    const STEP: u64 = 1 << 30;
+    let section = Section::temporary(0).unwrap();
+    section.set_len(STEP + 100, Space::Sparse).unwrap();
+    let view = section.moving_view::<ReadWrite>(.., WindowPlan::new()).unwrap();
+    let error = refused(view.fill(5..STEP + 101, 1), ErrorKind::OutOfBounds);
+    says(&error, &["cannot fill", &format!("asked for 5..{} of", STEP + 101)]);
+    assert_eq!(view.get::<u8>(5).unwrap(), 0, "nothing is written");
+    #[allow(clippy::reversed_empty_ranges, reason = "this is what is refused")]
+    let reversed = view.fill(20..10, 1);
+    refused(reversed, ErrorKind::OutOfBounds);
+    view.fill(STEP + 90..STEP + 100, 7).unwrap();
+    assert_eq!(view.get::<[u8; 11]>(STEP + 89).unwrap(), [0, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]);
 }
 
 #[test]

@@ -14,7 +14,11 @@ use bifolio_testkit::skip::{Skip, or_count};
 use bifolio_testkit::{Random, budget, this_test};
 
 use crate::support::disk::{on_ext4, on_tmpfs};
+#[cfg(target_arch = "x86_64")]
+use crate::support::process::alone;
 use crate::support::process::{as_ordinary_user, succeeds};
+#[cfg(target_arch = "x86_64")]
+use crate::support::seccomp::forbid;
 use crate::support::{directory, file_of, page, pattern, refused, says};
 
 /// Writes a file out and drops it.
@@ -412,6 +416,43 @@ fn the_processes_that_map_a_file_are_found_with_their_bytes_and_rights() {
     // A running program maps itself.
     let program = CachedFile::open(std::env::current_exe().unwrap()).unwrap();
     assert!(mine(&program.mappers().unwrap()).unwrap().rights.contains('x'));
+}
+
+#[test]
+fn a_mapping_whose_path_is_not_utf8_hides_no_process() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = directory();
+    let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"odd-\xff\xfe"));
+    std::fs::write(&odd, pattern(0, 4 * page() as usize)).unwrap();
+    let view: View<Read> = Section::open(&odd).unwrap().view().unwrap();
+    let (_dir, plain) = file_of(pattern(0, 2 * page() as usize));
+    let other: View<Read> = Section::open(&plain).unwrap().view().unwrap();
+    for (path, pages) in [(&odd, 4), (&plain, 2)] {
+        let found = CachedFile::open(path).unwrap().mappers().unwrap();
+        let mine = found.processes.iter().find(|process| process.pid == std::process::id());
+        let mine = mine.expect("this process maps it");
+        assert_eq!((mine.mapped, mine.locked), (pages * page(), Some(0)), "{mine:?}");
+    }
+    drop((view, other));
+}
+
+/// Filters of containers that have not heard of `cachestat` refuse it with `EPERM`.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn where_counting_is_forbidden_each_page_is_asked_for() {
+    alone(this_test!(), || {
+        let (_dir, path) = file_of(pattern(0, 8 * page() as usize));
+        let file = cold(&path);
+        let reader = File::open(&path).unwrap();
+        rustix::fs::fadvise(&reader, 0, None, rustix::fs::Advice::Random).unwrap();
+        reader.read_exact_at(&mut [0; 1], 5 * page()).unwrap();
+        forbid(451, libc::EPERM);
+        let map = file.page_map(..).unwrap();
+        assert!(map.contains(5) && map.resident() < 8, "{map:?}");
+        let found = file.residency(..).unwrap();
+        assert_eq!((found.pages, found.resident), (8, Some(map.resident())), "{found:?}");
+        assert_eq!((found.dirty, found.evicted), (None, None));
+    });
 }
 
 #[test]

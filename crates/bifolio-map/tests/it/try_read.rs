@@ -64,6 +64,32 @@ fn bytes_that_were_cut_off_are_an_error_and_not_waited_for() {
         assert!(out[..page() as usize] == *pattern(page(), page() as usize));
         refused(view.try_read_at(7 * page(), &mut out[..9]), ErrorKind::UnexpectedEof);
     }
+    /// Inside a page that lives on: a map shows zeros there.
+    fn cut_inside_a_page<M: bifolio_map::Mode>(section: &Section) {
+        let view: View<M> = section.view().unwrap();
+        let end = 2 * page() + 50;
+        section.set_len(end, bifolio_map::Space::Sparse).unwrap();
+        let error = refused(view.try_read_at(end - 10, &mut [9; 30]), ErrorKind::UnexpectedEof);
+        says(&error, &["10 of 30 bytes done", &format!("ends at {end} now")]);
+        assert_eq!(error.offset(), Some(end));
+        let error = refused(view.try_read_at(end + 7, &mut [9; 30]), ErrorKind::UnexpectedEof);
+        says(&error, &["0 of 30 bytes done"]);
+        let mut out = [9; 10];
+        assert_eq!(view.try_read_at(end - 10, &mut out).unwrap(), TryRead::Read);
+        assert!(out == *pattern(end - 10, 10));
+    }
+    let file = || {
+        let (dir, path) = file_of(pattern(0, 8 * page() as usize));
+        (dir, Section::open_rw(&path).unwrap())
+    };
+    cut_inside_a_page::<bifolio_map::Read>(&file().1);
+    cut_inside_a_page::<CopyOnWrite>(&file().1);
+    if cfg!(target_os = "linux") {
+        let memory = Section::anonymous(8 * page()).unwrap();
+        let view: View<ReadWrite> = memory.view().unwrap();
+        view.write_at(0, pattern(0, 8 * page() as usize)).unwrap();
+        cut_inside_a_page::<bifolio_map::Read>(&memory);
+    }
     if page() == 4096 {
         cut::<bifolio_map::Read>();
         cut::<CopyOnWrite>();

@@ -149,3 +149,23 @@ fn of_many_that_race_by_renaming_one_wins_and_nothing_is_left() {
         assert_eq!(names(dir.path()), ["file"]);
     }
 }
+
+// Under Wine a file that is open keeps its name when it is removed.
+#[cfg(unix)]
+#[test]
+#[cfg_attr(miri, ignore = "creates files")]
+fn a_creator_that_fails_removes_its_own_file_and_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, aside) = (dir.path().join("file"), dir.path().join(".file.0.new"));
+    let full = || io::Error::from(io::ErrorKind::StorageFull);
+    create_by_renaming(&path, 0o600, |_| Err(full())).unwrap_err();
+    assert_eq!(names(dir.path()), <[String; 0]>::default());
+    // The name is another creator's by the time that this one fails.
+    let error = create_by_renaming(&path, 0o600, |_| {
+        std::fs::remove_file(&aside)?;
+        std::fs::write(&aside, "another's")?;
+        Err(full())
+    });
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!(std::fs::read_to_string(&aside).unwrap(), "another's");
+}
