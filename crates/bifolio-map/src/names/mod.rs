@@ -120,7 +120,8 @@ pub enum EntryKind {
     File(PathBuf),
     /// A section that another program made, where systems tell (Windows).
     Foreign,
-    /// No section: a directory, a link, a socket.
+    /// No section: a directory, a link, a socket. Or, on Windows, a name that leads to a file at the
+    /// word of a user who is not believed.
     Other,
 }
 

@@ -62,7 +62,9 @@ impl SectionOptions {
     ///
     /// # Errors
     /// `NotFound`; `AlreadyExists` with [`Create::New`]; `PermissionDenied`, on Windows also for a
-    /// name in [`Scope::Machine`] without the privilege to create such; `StorageFull` and
+    /// name in [`Scope::Machine`] without the privilege to create such, and for one that leads to a
+    /// file at the word of another user (root, the system and administrators are believed);
+    /// `StorageFull` and
     /// `OutOfMemory`, and then no name is left behind; `NotMappable` for a name that is a
     /// directory, a link or a socket; `NotSupported` where the system has no place for such
     /// names; `Busy` if a process that is removing the name does not go on; `InvalidInput` for

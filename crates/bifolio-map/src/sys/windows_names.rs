@@ -33,6 +33,8 @@ use std::os::windows::io::OwnedHandle;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use windows_sys::Win32::Security::Authorization::SE_KERNEL_OBJECT;
+
 use super::windows_objects::{
     Objects, Rights, Turn, create_file, create_section, name_file, open_section, size_of_section,
 };
@@ -45,6 +47,9 @@ use crate::names::{Lifetime, Scope};
 use crate::section::{Access, Create};
 
 mod list;
+mod trust;
+
+use trust::{AT_THE_WORD, check_owner, open_entry};
 
 pub(crate) use list::list_named;
 
@@ -64,7 +69,8 @@ const PATH_SIZE: usize = 8;
 const STAYS: usize = 16;
 const PATH: usize = 64;
 /// A path has at most 32,767 units.
-const FILE_STATE: usize = PATH + (64 << 10);
+const PATH_SIZE_MAX: usize = 64 << 10;
+const FILE_STATE: usize = PATH + PATH_SIZE_MAX;
 
 /// Where the names of a scope are.
 #[derive(Clone, Debug)]
@@ -189,14 +195,24 @@ fn missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
 fn look(place: &Place, name: &str, access: Access) -> io::Result<Seen> {
-    let protection = match access {
-        Access::Read => Protection::Read,
-        Access::ReadWrite => Protection::ReadWrite,
-    };
-    let state = match open_section(&place.object(STATE, name), access) {
+    let open = |access| open_section(&place.object(STATE, name), access);
+    let (state, denied) = match open(access) {
         Err(error) if missing(&error) => return Ok(Seen::Nothing),
-        result => result?,
+        // That of a name for a file need not be writable.
+        Err(error) if is_denied(&error) && access == Access::ReadWrite => match open(Access::Read) {
+            Ok(state) => (state, Some(error)),
+            Err(_) => return Err(error),
+        },
+        result => (result?, None),
+    };
+    let protection = match access {
+        Access::ReadWrite if denied.is_none() => Protection::ReadWrite,
+        _ => Protection::Read,
     };
     let state = Words::in_section(state, words_view(), protection)?;
     if state.load(0)? == FILE_MAGIC {
@@ -205,6 +221,9 @@ fn look(place: &Place, name: &str, access: Access) -> io::Result<Seen> {
     if !PageFile::is_ready(&state)? {
         return Ok(Seen::Changing);
     }
+    if let Some(error) = denied {
+        return Err(error);
+    }
     match open_section(&place.object("", name), access) {
         Err(error) if missing(&error) => Ok(Seen::Changing),
         result => Ok(Seen::Memory { state, section: result? }),
@@ -212,10 +231,19 @@ fn look(place: &Place, name: &str, access: Access) -> io::Result<Seen> {
 }
 
 fn look_at_file(place: &Place, name: &str, state: Words) -> io::Result<Seen> {
+    // The same object: its name lives as long as `state`.
     let whole = open_section(&place.object(STATE, name), Access::Read)?;
+    let believed = check_owner(&whole, SE_KERNEL_OBJECT, AT_THE_WORD);
     let whole = Words::in_section(whole, FILE_STATE, Protection::Read)?;
     let size = usize::try_from(whole.load(PATH_SIZE)?).unwrap_or(usize::MAX);
-    let bytes = whole.read(PATH, size.min(FILE_STATE - PATH))?;
+    let bytes = whole.read(PATH, size.min(PATH_SIZE_MAX))?;
+    if let Err(error) = believed {
+        // Another user woke what would be found without his word.
+        let same = place.asleep(name).is_ok_and(|path| path == Some(path_of_bytes(&bytes)));
+        if !same {
+            return Err(error);
+        }
+    }
     let lifetime =
         if whole.load(STAYS)? == 0 { Lifetime::LastHandle } else { Lifetime::Persistent };
     Ok(Seen::File { state, path: path_of_bytes(&bytes), lifetime })
@@ -241,8 +269,10 @@ pub(crate) fn open_named(place: &Place, name: &str, access: Access) -> io::Resul
                 return open_file(place, name, Some(state), path, access);
             }
             Seen::Nothing => {
-                let Some(path) = asleep(place, name)? else { return Err(nothing(place, name)) };
-                return wake(place, name, &path, access);
+                if place.asleep(name)?.is_none() {
+                    return Err(nothing(place, name));
+                }
+                return wake(place, name, access);
             }
             // Who makes it has the mutex until it is made, or dead.
             Seen::Changing => drop(place.turn(name, 0o600)?),
@@ -254,19 +284,6 @@ pub(crate) fn open_named(place: &Place, name: &str, access: Access) -> io::Resul
 fn memory(state: Words, section: OwnedHandle) -> io::Result<Named> {
     let object = Object::PageFile(PageFile::adopt_named(section, state)?);
     Ok(Named { object, hold: Hold::NOTHING, file: None })
-}
-
-/// The file of a persistent name, if there is one.
-fn asleep(place: &Place, name: &str) -> io::Result<Option<PathBuf>> {
-    let file = place.file(name);
-    if file.is_file() {
-        return Ok(Some(file));
-    }
-    match std::fs::read(place.pointer(name)) {
-        Ok(bytes) => Ok(Some(path_of_bytes(&bytes))),
-        Err(error) if missing(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// The error for a name that is nobody's of ours.
@@ -292,6 +309,16 @@ fn pause(since: Instant) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens the file that a name stands for. That of a persistent section is no link to another.
+fn open_target(place: &Place, name: &str, path: &Path, access: Access) -> io::Result<File> {
+    if path == place.file(name) {
+        return open_entry(path, access);
+    }
+    super::open(path, access, Create::Never, 0).map_err(|error| {
+        io::Error::new(error.kind(), format!("the file {}: {error}", path.display()))
+    })
+}
+
 /// Opens a file that has a name. Its section is named too, by whoever has it open.
 fn open_file(
     place: &Place,
@@ -300,9 +327,7 @@ fn open_file(
     path: PathBuf,
     access: Access,
 ) -> io::Result<Named> {
-    let file = super::open(&path, access, Create::Never, 0).map_err(|error| {
-        io::Error::new(error.kind(), format!("the file {}: {error}", path.display()))
-    })?;
+    let file = open_target(place, name, &path, access)?;
     let section = open_section(&place.object("", name), Access::Read).ok();
     // A persistent section has no path but its name.
     let path = (path != place.file(name)).then_some(path);
@@ -311,23 +336,26 @@ fn open_file(
 }
 
 /// Opens a persistent name that nobody has open.
-fn wake(place: &Place, name: &str, path: &Path, access: Access) -> io::Result<Named> {
+fn wake(place: &Place, name: &str, access: Access) -> io::Result<Named> {
     let _turn = place.turn(name, 0o600)?;
     // Somebody else may have been first, or have removed it.
     if let Seen::File { state, path, .. } = look(place, name, access)? {
         return open_file(place, name, Some(state), path, access);
     }
-    if asleep(place, name)?.is_none() {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    let rights = Rights::of(0o600)?;
+    let path = place.asleep(name)?.ok_or(io::ErrorKind::NotFound)?;
     // Without the right to make these objects it is a section all the same.
-    let awake = announce(place, name, path, access, Lifetime::Persistent, &rights);
-    let mut named = open_file(place, name, None, path.to_path_buf(), access)?;
+    let awake = announce(place, name, &path, access, Lifetime::Persistent, 0o600);
+    let mut named = open_file(place, name, None, path, access)?;
     if let Ok(hold) = awake {
         named.hold = hold;
     }
     Ok(named)
+}
+
+/// Who may do what with what leads to a file: to let others change it would be to let them lead
+/// this user anywhere.
+fn pointing(permissions: u32) -> io::Result<Rights> {
+    Rights::of(permissions & !0o2)
 }
 
 /// Makes the objects of a name that stands for a file, in this thread's turn.
@@ -337,22 +365,23 @@ fn announce(
     path: &Path,
     access: Access,
     lifetime: Lifetime,
-    rights: &Rights,
+    permissions: u32,
 ) -> io::Result<Hold> {
     let bytes = bytes_of_path(path);
     let state = create_section(
         &place.object(STATE, name),
         FILE_STATE as u64,
         Backing::Committed,
-        rights,
+        &pointing(permissions)?,
     )?;
     let state = Words::in_section(state, FILE_STATE, Protection::ReadWrite)?;
     let protection = match access {
         Access::Read => Protection::Read,
         Access::ReadWrite => Protection::ReadWrite,
     };
-    let file = super::open(path, access, Create::Never, 0)?;
-    let section = match name_file(&file, protection, &place.object("", name), rights) {
+    let file = open_target(place, name, path, access)?;
+    let rights = Rights::of(permissions)?;
+    let section = match name_file(&file, protection, &place.object("", name), &rights) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(another_programs(error.kind()));
         }
@@ -370,7 +399,7 @@ fn announce(
 /// Whether a name is taken.
 pub(crate) fn is_taken(place: &Place, name: &str) -> io::Result<bool> {
     Ok(!matches!(look(place, name, Access::Read)?, Seen::Nothing | Seen::Changing)
-        || asleep(place, name)?.is_some())
+        || place.is_asleep(name))
 }
 
 /// How much room there is: the system commits what it promises, and refuses what it cannot.
@@ -391,7 +420,7 @@ pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io
         match look(place, name, Access::Read)? {
             Seen::Memory { .. } | Seen::File { .. } => return Err(taken()),
             Seen::Nothing => {
-                if asleep(place, name)?.is_some() {
+                if place.is_asleep(name) {
                     return Err(taken());
                 }
                 match create(place, name, wanted) {
@@ -413,13 +442,12 @@ fn taken() -> io::Error {
 
 /// Creates, in this thread's turn, what is not there.
 fn create(place: &Place, name: &str, wanted: &Wanted<'_>) -> io::Result<Named> {
-    let rights = Rights::of(wanted.permissions)?;
     let (path, made) = match (wanted.file, wanted.lifetime) {
-        (None, Lifetime::LastHandle) => return create_memory(place, name, wanted, &rights),
+        (None, Lifetime::LastHandle) => return create_memory(place, name, wanted),
         (None, Lifetime::Persistent) => {
-            std::fs::create_dir_all(&place.dir)?;
+            place.make_dir()?;
             let path = place.file(name);
-            create_complete(&path, &rights, |file| size_file(file, wanted))?;
+            create_complete(&path, &Rights::of(wanted.permissions)?, |file| size_file(file, wanted))?;
             (path.clone(), Some(path))
         }
         (Some(path), lifetime) => {
@@ -430,16 +458,16 @@ fn create(place: &Place, name: &str, wanted: &Wanted<'_>) -> io::Result<Named> {
             drop(open?);
             let pointer = place.pointer(name);
             if lifetime == Lifetime::Persistent {
-                std::fs::create_dir_all(&place.dir)?;
+                place.make_dir()?;
                 let bytes = bytes_of_path(&path);
-                create_complete(&pointer, &rights, |mut file| {
+                create_complete(&pointer, &pointing(wanted.permissions)?, |mut file| {
                     io::Write::write_all(&mut file, &bytes)
                 })?;
             }
             (path, (lifetime == Lifetime::Persistent).then_some(pointer))
         }
     };
-    let announced = announce(place, name, &path, wanted.access, wanted.lifetime, &rights)
+    let announced = announce(place, name, &path, wanted.access, wanted.lifetime, wanted.permissions)
         .and_then(|hold| open_file(place, name, None, path, wanted.access).map(|n| (n, hold)));
     match announced {
         Ok((named, hold)) => Ok(Named { hold, ..named }),
@@ -456,8 +484,8 @@ fn create_memory(
     place: &Place,
     name: &str,
     wanted: &Wanted<'_>,
-    rights: &Rights,
 ) -> io::Result<Named> {
+    let rights = &Rights::of(wanted.permissions)?;
     let size = words_view() as u64;
     let state = create_section(&place.object(STATE, name), size, Backing::Committed, rights);
     let state = state.map_err(|error| match error.kind() {

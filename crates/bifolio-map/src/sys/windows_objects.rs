@@ -62,7 +62,29 @@ impl Rights {
             0o2 => "(A;;GW;;;WD)",
             _ => "(A;;GRGW;;;WD)",
         };
-        let words = wide_name(&format!("D:P(A;;GA;;;{user})(A;;GA;;;SY){everybody}"));
+        let owner = owner_to_be(&user);
+        Self::from_text(&format!("O:{owner}D:P(A;;GA;;;{user})(A;;GA;;;SY){everybody}"))
+    }
+
+    /// Those of a directory of names. That of the machine lets everybody look; services may add to
+    /// it as administrators may, since both have the privilege to make names of the machine. To
+    /// remove something is up to who owns it, and to administrators.
+    pub(super) fn of_directory(objects: Objects) -> io::Result<Self> {
+        let user = sid_of_this_user()?;
+        let others = match objects {
+            Objects::Local => String::new(),
+            Objects::Global => {
+                let look = files::FILE_GENERIC_READ | files::FILE_GENERIC_EXECUTE;
+                let add = look | files::FILE_ADD_FILE;
+                format!("(A;;{add:#x};;;SU)(A;;{look:#x};;;WD)")
+            }
+        };
+        let owner = owner_to_be(&user);
+        Self::from_text(&format!("O:{owner}D:P(A;;FA;;;{user})(A;;FA;;;SY)(A;;FA;;;BA){others}"))
+    }
+
+    fn from_text(text_form: &str) -> io::Result<Self> {
+        let words = wide_name(text_form);
         let mut descriptor = ptr::null_mut();
         // SAFETY: the text ends with a zero; the call allocates the descriptor.
         check(unsafe {
@@ -107,7 +129,27 @@ fn sid_text(sid: security::PSID) -> io::Result<String> {
     Ok(String::from_utf16_lossy(&units))
 }
 
-fn sid_of_this_user() -> io::Result<String> {
+pub(super) const SYSTEM: &str = "S-1-5-18";
+pub(super) const ADMINISTRATORS: &str = "S-1-5-32-544";
+
+/// Whether `owner` is somebody whom `user` believes. Nobody believes one that is not known.
+pub(super) fn is_believed(owner: &str, user: &str) -> bool {
+    !owner.is_empty() && [user, SYSTEM, ADMINISTRATORS].contains(&owner)
+}
+
+/// This user's identifier, as text.
+pub(super) fn sid_of_this_user() -> io::Result<String> {
+    sid_in_token(security::TokenUser)
+}
+
+/// Who is to own what this process makes: as the system has it, so administrators as a group where
+/// that is its way, unless others would not believe that.
+fn owner_to_be(user: &str) -> String {
+    let usual = sid_in_token(security::TokenOwner).unwrap_or_default();
+    if is_believed(&usual, user) { usual } else { user.to_owned() }
+}
+
+fn sid_in_token(what: security::TOKEN_INFORMATION_CLASS) -> io::Result<String> {
     let mut token = ptr::null_mut();
     // SAFETY: the handle of this process is a constant.
     check(unsafe {
@@ -121,15 +163,16 @@ fn sid_of_this_user() -> io::Result<String> {
     check(unsafe {
         security::GetTokenInformation(
             token.as_raw_handle(),
-            security::TokenUser,
+            what,
             found.as_mut_ptr().cast(),
             size,
             &raw mut size,
         )
     })?;
-    // SAFETY: the call filled the structure in; its identifier lies behind it in `found`.
-    let user = unsafe { found.as_ptr().cast::<security::TOKEN_USER>().read() };
-    sid_text(user.User.Sid)
+    // SAFETY: the call filled the structure in. That of a user and that of an owner begin with the
+    // address of the identifier, which lies behind it in `found`.
+    let sid = unsafe { found.as_ptr().cast::<security::PSID>().read() };
+    sid_text(sid)
 }
 
 /// Whose an object is, as text; empty if it is not for this user to know.
@@ -296,6 +339,13 @@ pub(super) fn create_file(path: &Path, rights: &Rights) -> io::Result<File> {
         )
     };
     owned(handle).map(File::from)
+}
+
+/// Creates a directory that only those may use whom the rights let.
+pub(super) fn create_directory(path: &Path, rights: &Rights) -> io::Result<()> {
+    let (attributes, path) = (rights.attributes(), wide(path)?);
+    // SAFETY: the attributes and the path outlive the call.
+    check(unsafe { files::CreateDirectoryW(path.as_ptr(), &raw const attributes) })
 }
 
 /// Which directory of objects.

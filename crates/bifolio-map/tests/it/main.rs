@@ -49,6 +49,8 @@ mod names_linux;
 #[cfg(target_os = "linux")]
 mod names_peers;
 #[cfg(windows)]
+mod names_trust;
+#[cfg(windows)]
 mod names_windows;
 mod page_maps;
 mod prefetch;

@@ -12,10 +12,11 @@ use bifolio_testkit::child::{self, Rerun};
 use bifolio_testkit::{Random, budget, this_test};
 use windows_sys::Win32::Foundation::{INVALID_HANDLE_VALUE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    ConvertSecurityDescriptorToStringSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
+    ConvertSecurityDescriptorToStringSecurityDescriptorW,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
     SE_KERNEL_OBJECT,
 };
-use windows_sys::Win32::Security::DACL_SECURITY_INFORMATION;
+use windows_sys::Win32::Security::{DACL_SECURITY_INFORMATION, SECURITY_ATTRIBUTES};
 use windows_sys::Win32::Storage::FileSystem::READ_CONTROL;
 use windows_sys::Win32::System::Memory::{
     CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile,
@@ -34,28 +35,55 @@ fn wide(text: &str) -> Vec<u16> {
 }
 
 /// A file mapping that another program might make or open.
-struct Foreign(OwnedHandle);
+pub(crate) struct Foreign(OwnedHandle);
 
 impl Foreign {
     fn make(name: &str, size: u32) -> Self {
-        let name = wide(name);
-        // SAFETY: the name outlives the call; no attributes.
-        let handle = unsafe {
-            CreateFileMappingW(
-                INVALID_HANDLE_VALUE,
-                ptr::null(),
-                PAGE_READWRITE,
-                0,
-                size,
-                name.as_ptr(),
-            )
-        };
-        assert!(!handle.is_null(), "{}", std::io::Error::last_os_error());
-        // SAFETY: the call made the handle, and nobody else has it.
-        Self(unsafe { OwnedHandle::from_raw_handle(handle) })
+        Self::make_with(name, size, ptr::null()).unwrap()
     }
 
-    fn open(name: &str) -> std::io::Result<Self> {
+    /// Makes one with the owner and rights that a descriptor's text says.
+    pub(crate) fn make_as(name: &str, size: u32, text: &str) -> std::io::Result<Self> {
+        let (words, mut descriptor) = (wide(text), ptr::null_mut());
+        // SAFETY: the text ends with a zero; the call allocates the descriptor.
+        let done = unsafe {
+            ConvertStringSecurityDescriptorToSecurityDescriptorW(
+                words.as_ptr(),
+                SDDL_REVISION_1,
+                &raw mut descriptor,
+                ptr::null_mut(),
+            )
+        };
+        assert_ne!(done, 0, "{}", std::io::Error::last_os_error());
+        let attributes = SECURITY_ATTRIBUTES {
+            nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
+            lpSecurityDescriptor: descriptor,
+            bInheritHandle: 0,
+        };
+        let made = Self::make_with(name, size, &raw const attributes);
+        // SAFETY: the system's allocation for us; nothing uses it any more.
+        unsafe { LocalFree(descriptor) };
+        made
+    }
+
+    fn make_with(
+        name: &str,
+        size: u32,
+        attributes: *const SECURITY_ATTRIBUTES,
+    ) -> std::io::Result<Self> {
+        let (name, page_file) = (wide(name), INVALID_HANDLE_VALUE);
+        // SAFETY: the name and the attributes outlive the call.
+        let handle = unsafe {
+            CreateFileMappingW(page_file, attributes, PAGE_READWRITE, 0, size, name.as_ptr())
+        };
+        if handle.is_null() {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: the call made the handle, and nobody else has it.
+        Ok(Self(unsafe { OwnedHandle::from_raw_handle(handle) }))
+    }
+
+    pub(crate) fn open(name: &str) -> std::io::Result<Self> {
         let name = wide(name);
         let wanted = FILE_MAP_READ | FILE_MAP_WRITE | READ_CONTROL;
         // SAFETY: the name outlives the call.
@@ -68,7 +96,7 @@ impl Foreign {
     }
 
     /// Swaps the first bytes for others.
-    fn swap<const N: usize>(&self, bytes: [u8; N]) -> [u8; N] {
+    pub(crate) fn swap<const N: usize>(&self, bytes: [u8; N]) -> [u8; N] {
         let rights = FILE_MAP_READ | FILE_MAP_WRITE;
         // SAFETY: the handle is open; the system picks the place.
         let view = unsafe { MapViewOfFile(self.0.as_raw_handle(), rights, 0, 0, 0) };
@@ -85,7 +113,7 @@ impl Foreign {
     }
 
     /// Who may do what, in the system's words.
-    fn rights(&self) -> String {
+    pub(crate) fn rights(&self) -> String {
         let (mut descriptor, mut text) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the handle is open; the call allocates the descriptor.
         let code = unsafe {
@@ -125,7 +153,7 @@ impl Foreign {
 }
 
 /// A name of this process, in the session's set.
-fn own_name(what: &str) -> String {
+pub(crate) fn own_name(what: &str) -> String {
     format!("bifolio test {what} {}", std::process::id())
 }
 

@@ -1,6 +1,5 @@
 //! Looking at all names: those of the kernel's objects, and the files of what sleeps.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -9,7 +8,8 @@ use windows_sys::Win32::Security::Authorization::{SE_FILE_OBJECT, SE_KERNEL_OBJE
 use super::super::Found;
 use super::super::windows_objects::{open_section, owner_of, section_names, size_of_section};
 use super::super::windows_pagefile::PageFile;
-use super::{POINTER, Place, STATE, Seen, look, missing, path_of_bytes};
+use super::trust::{open_entry, read_pointer};
+use super::{POINTER, Place, STATE, Seen, look, missing};
 use crate::names::{EntryKind, InUse, Lifetime};
 use crate::section::Access;
 
@@ -76,15 +76,19 @@ fn look_at(place: &Place, name: &str) -> Option<Found> {
 
 /// A persistent name that nobody has.
 fn look_at_sleeper(path: &Path, name: &str, points: bool) -> Option<Found> {
-    let file = File::open(path).ok()?;
+    let file = open_entry(path, Access::Read).ok()?;
     let owner = owner_of(&file, SE_FILE_OBJECT);
     let (kind, target) = if points {
-        let target = path_of_bytes(&std::fs::read(path).ok()?);
-        (EntryKind::File(target.clone()), target)
+        // Of a path at the word of somebody else nothing is asked, not even how long its file is.
+        match read_pointer(path) {
+            Ok(target) => (EntryKind::File(target.clone()), Some(target)),
+            Err(error) if missing(&error) => return None,
+            Err(_) => (EntryKind::Other, None),
+        }
     } else {
-        (EntryKind::Section, path.to_path_buf())
+        (EntryKind::Section, Some(path.to_path_buf()))
     };
-    let len = target.metadata().ok().map(|file| file.len());
+    let len = target.and_then(|target| target.metadata().ok()).map(|file| file.len());
     let (lifetime, in_use) = (Lifetime::Persistent, InUse::No);
     Some(Found { name: name.to_owned(), len, lifetime, in_use, owner, kind })
 }
