@@ -120,7 +120,7 @@ impl CachedFile {
     /// can be evicted.
     #[must_use]
     pub fn is_in_memory(&self) -> bool {
-        sys::is_memory_file_system(&self.object)
+        sys::lives_in_memory(&self.object)
     }
 
     /// How many pages of `range` are resident, dirty, and so on.

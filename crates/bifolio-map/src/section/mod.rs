@@ -319,7 +319,9 @@ impl Section {
     /// the new end has space behind it when the call returns, holes included.
     ///
     /// # Errors
-    /// `StorageFull`, and then the length is what it was; `ModeMismatch` on a read-only section;
+    /// `StorageFull`, and `OutOfMemory` for more memory than there is
+    /// [room](crate::machine::memory_room) for, and then the length is what it was; `ModeMismatch`
+    /// on a read-only section;
     /// `Busy` on Windows for cutting a file that anybody has mapped.
     pub fn set_len(&self, len: u64, space: Space) -> Result<()> {
         const DOING: &str = "set the length of";
@@ -334,8 +336,8 @@ impl Section {
         }
         let _resizing = self.inner.resizing.change();
         let before = self.len()?;
-        if len > before && space == Space::Allocate {
-            self.check_room(len - before, DOING)?;
+        if space == Space::Allocate {
+            self.check_room(&(0..len), DOING)?;
         }
         let object = &self.inner.object;
         let outcome = match space {
@@ -370,7 +372,7 @@ impl Section {
             return Ok(());
         }
         if space == Space::Allocate {
-            self.check_room(len - before, DOING)?;
+            self.check_room(&(0..len), DOING)?;
         }
         let outcome = match space {
             Space::Allocate => space::grow(&self.inner.object, len),
@@ -385,7 +387,8 @@ impl Section {
     /// Gives `range` space on the device, without changing length or content.
     ///
     /// # Errors
-    /// `OutOfBounds` past the end; `StorageFull`; `ModeMismatch` on a read-only section.
+    /// `OutOfBounds` past the end; `StorageFull`; `OutOfMemory` for more memory than there is
+    /// [room](crate::machine::memory_room) for; `ModeMismatch` on a read-only section.
     pub fn allocate(&self, range: impl RangeBounds<u64>) -> Result<()> {
         const DOING: &str = "allocate space in";
         self.want_write(DOING)?;
@@ -393,6 +396,7 @@ impl Section {
         if self.inner.kind == SectionKind::Device {
             return Ok(()); // a device has all the space that it is
         }
+        self.check_room(&range, DOING)?;
         let start = range.start;
         space::allocate(&self.inner.object, range)
             .map_err(|error| self.os(DOING, error).at_offset(start))

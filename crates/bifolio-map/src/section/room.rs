@@ -5,6 +5,8 @@
 //! asked. So who reserves much is compared with what is left, and refused with the numbers. Small
 //! sections do not ask: the question costs more than they do.
 
+use std::ops::Range;
+
 use super::{Section, SectionKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine;
@@ -24,7 +26,8 @@ pub(super) fn check(doing: &'static str, bytes: u64, ground: Option<Ground>) -> 
     let Some(Ground { free, size, stuff }) = ground.filter(|_| is_large(bytes)) else {
         return Ok(());
     };
-    if bytes > free {
+    // One of size 0 has no limit of its own.
+    if size > 0 && bytes > free {
         return Err(Error::new(ErrorKind::StorageFull, doing).because(format!(
             "asked for {bytes} bytes, its file system has {free} of {size} left"
         )));
@@ -49,11 +52,23 @@ pub(super) fn check_memory(doing: &'static str, bytes: u64) -> Result<()> {
 }
 
 impl Section {
-    /// Requires room for so many bytes more, if it is in memory that others need too.
-    pub(super) fn check_room(&self, bytes: u64, doing: &'static str) -> Result<()> {
-        if self.inner.kind != SectionKind::Named || !is_large(bytes) {
+    /// Requires room for what `0..len` or another range lacks yet, if it is in memory that others
+    /// need too, or under a name: of other files the file system itself says whether they fit.
+    pub(super) fn check_room(&self, range: &Range<u64>, doing: &'static str) -> Result<()> {
+        let size = range.end - range.start;
+        let (kind, object) = (self.inner.kind, &self.inner.object);
+        if !is_large(size) || kind == SectionKind::Device {
             return Ok(());
         }
-        check(doing, bytes, sys::ground_of(&self.inner.object)).map_err(|error| self.fail(error))
+        // What is there counts as inside, wherever it is: nothing is refused that would fit.
+        let lacking = size.saturating_sub(sys::allocated(object).unwrap_or(0));
+        let checked = match kind {
+            SectionKind::Anonymous => check_memory(doing, lacking),
+            _ if kind == SectionKind::Named || sys::lives_in_memory(object) => {
+                check(doing, lacking, sys::ground_of(object))
+            }
+            _ => Ok(()),
+        };
+        checked.map_err(|error| self.fail(error))
     }
 }

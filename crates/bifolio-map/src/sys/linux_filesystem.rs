@@ -19,12 +19,22 @@ pub(crate) fn free_space(path: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-pub(crate) fn file_system_facts(path: &Path) -> io::Result<FileSystem> {
-    let found = rustix::fs::statfs(path)?;
+/// What kind of file system this is.
+pub(super) fn kind_of(found: &rustix::fs::StatFs) -> Kind {
     // The field's type differs between architectures and C libraries.
     #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "see above")]
     #[allow(clippy::cast_sign_loss, reason = "a bit pattern")]
-    let kind = Kind::of_magic(found.f_type as u32);
+    Kind::of_magic(found.f_type as u32)
+}
+
+/// Whether its files take memory that everybody needs. Large pages were set aside before.
+pub(super) fn takes_memory(found: &rustix::fs::StatFs) -> bool {
+    let kind = kind_of(found);
+    kind.is_memory() && kind != Kind::Hugetlbfs
+}
+
+pub(crate) fn file_system_facts(path: &Path) -> io::Result<FileSystem> {
+    let kind = kind_of(&rustix::fs::statfs(path)?);
     let space = rustix::fs::statvfs(path)?;
     let mut facts = FileSystem {
         kind: Fact::known(kind, "statfs"),

@@ -65,18 +65,15 @@ pub(super) fn marks(_file: &File, seen: &Metadata) -> Marks {
     marks
 }
 
-/// Whether the files in a directory are in memory, or those in the one above if it is not there.
-pub(super) fn is_memory(dir: &Path) -> bool {
+/// Whether the files in a directory take the machine's memory, or those in the one above if it is
+/// not there.
+pub(super) fn takes_memory_in(dir: &Path) -> bool {
     let found = rustix::fs::statfs(dir);
     let found = found.or_else(|error| dir.parent().map_or(Err(error), rustix::fs::statfs));
-    found.is_ok_and(|found| is_memory_type(&found))
+    found.is_ok_and(|found| super::linux_filesystem::takes_memory(&found))
 }
 
-/// Whether a file is in memory.
-pub(super) fn is_memory_file(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|found| is_memory_type(&found))
-}
-
-fn is_memory_type(found: &rustix::fs::StatFs) -> bool {
-    found.f_type == libc::TMPFS_MAGIC
+/// Whether a file takes the machine's memory.
+pub(super) fn takes_memory(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|found| super::linux_filesystem::takes_memory(&found))
 }

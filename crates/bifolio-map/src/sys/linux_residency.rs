@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -134,30 +134,22 @@ pub(crate) fn cache_counts(object: &Object, offset: u64, size: u64) -> io::Resul
 }
 
 /// A handle by which `mincore` tells the truth, and which leaves the access time alone if
-/// possible. Since 5.2 it says "resident" of every page of a file that the caller neither owns nor
-/// may write.
+/// possible.
 fn honest_handle(object: &Object) -> io::Result<File> {
-    let name = inherited_path(super::inheritance_number(object));
-    let quiet = File::options()
-        .read(true)
-        .custom_flags(libc::O_NOATIME | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(&name);
-    match quiet {
-        // The flag is granted to those to whom mincore tells: owners, and who acts for them.
+    match reopen_quietly(object) {
         Ok(file) => Ok(file),
-        Err(_) if may_write(&name) || is_owner(object)? => object.try_clone(),
+        Err(_) if super::tells_residency(object) => object.try_clone(),
         Err(_) => Err(io::ErrorKind::PermissionDenied.into()),
     }
 }
 
-fn is_owner(object: &Object) -> io::Result<bool> {
-    let user = rustix::process::geteuid();
-    Ok(user.is_root() || object.metadata()?.uid() == user.as_raw())
-}
-
-fn may_write(path: &Path) -> bool {
-    use rustix::fs::{Access, AtFlags, CWD, accessat};
-    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+/// Another handle on the file, which leaves the access time alone. That is granted to owners and
+/// to those who may act for them, by which right ever: the kernel's own word on who is one.
+pub(super) fn reopen_quietly(object: &Object) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_NOATIME | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(inherited_path(super::inheritance_number(object)))
 }
 
 /// Pages that are asked for in one call.
@@ -255,16 +247,6 @@ fn advise(object: &Object, offset: u64, size: u64, advice: Advice) -> io::Result
     // A length of 0 or one that does not fit is: to the end.
     let size = i64::try_from(size).ok().and_then(|_| std::num::NonZeroU64::new(size));
     Ok(rustix::fs::fadvise(object, offset, size, advice)?)
-}
-
-/// Whether pages of the file are its only copy.
-pub(crate) fn is_memory_file_system(object: &Object) -> bool {
-    // tmpfs, ramfs, hugetlbfs. The field's type differs between architectures.
-    const KNOWN: [u32; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
-    let Ok(found) = rustix::fs::fstatfs(object) else { return false };
-    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "see above")]
-    #[allow(clippy::cast_sign_loss, reason = "a bit pattern")]
-    KNOWN.contains(&(found.f_type as u32))
 }
 
 /// How `/proc/PID/maps` names the file: device and inode, which on some file systems are not those

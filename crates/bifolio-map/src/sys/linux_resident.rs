@@ -26,17 +26,17 @@ pub(crate) fn read_at_once(object: &Object, offset: u64, out: &mut [u8]) -> io::
     }
 }
 
-/// Whether `mincore` says the truth about maps of this object. Of files that the asker neither owns
-/// nor may write it says that every page is there (`can_do_mincore` in the kernel).
+/// Whether `mincore` says the truth about maps of this object. Since 5.2 it says of files that the
+/// asker may neither act for the owner of nor write that every page is there (`can_do_mincore` in
+/// the kernel).
 pub(crate) fn tells_residency(object: &Object) -> bool {
-    use rustix::fs::{Access, AtFlags};
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
     use std::os::unix::fs::MetadataExt;
-    let owned = object
-        .metadata()
-        .is_ok_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw());
-    owned
-        || rustix::fs::accessat(object, c"", Access::WRITE_OK, AtFlags::EACCESS | AtFlags::EMPTY_PATH)
-            .is_ok()
+    let user = rustix::process::geteuid().as_raw();
+    let name = super::inherited_path(super::inheritance_number(object));
+    object.metadata().is_ok_and(|metadata| metadata.uid() == user)
+        || accessat(CWD, &name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        || super::linux_residency::reopen_quietly(object).is_ok()
 }
 
 /// Whether calls on the handle go past the page cache, to the device: then they want whole blocks,
@@ -45,13 +45,10 @@ pub(crate) fn is_direct(object: &Object) -> bool {
     rustix::fs::fcntl_getfl(object).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::DIRECT))
 }
 
-/// Whether the bytes have no device behind them, but for swap.
+/// Whether the bytes have no device behind them, but for swap: their pages are the only copy.
 pub(crate) fn lives_in_memory(object: &Object) -> bool {
-    // tmpfs (memfd too), ramfs. The field's type differs between architectures.
-    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "see above")]
-    #[allow(clippy::cast_sign_loss, reason = "a bit pattern")]
     rustix::fs::fstatfs(object)
-        .is_ok_and(|found| matches!(found.f_type as u32, 0x0102_1994 | 0x8584_58f6))
+        .is_ok_and(|found| super::linux_filesystem::kind_of(&found).is_memory())
 }
 
 /// Bytes from `base` on that are in memory without a gap. Whole pages are looked at.

@@ -85,12 +85,12 @@ pub(super) fn marks(file: &File, _seen: &Metadata) -> Marks {
     marks
 }
 
-/// Whether the files in a directory are in memory: the system has no such file system of its own.
-pub(super) fn is_memory(_dir: &Path) -> bool {
+/// Whether the files in a directory take the machine's memory: the system has no such file system of its own.
+pub(super) fn takes_memory_in(_dir: &Path) -> bool {
     false
 }
 
-/// Whether a file is in memory.
-pub(super) fn is_memory_file(_file: &File) -> bool {
+/// Whether a file takes the machine's memory.
+pub(super) fn takes_memory(_file: &File) -> bool {
     false
 }

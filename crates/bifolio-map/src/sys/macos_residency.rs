@@ -148,11 +148,6 @@ pub(crate) fn will_need(object: &Object, offset: u64, size: u64) -> io::Result<(
     Ok(())
 }
 
-/// Whether pages of the file are its only copy: the system has no such file system.
-pub(crate) fn is_memory_file_system(_object: &Object) -> bool {
-    false
-}
-
 /// The system has no such list for ordinary users.
 pub(crate) fn mappers(_object: &Object) -> io::Result<Mappers> {
     Err(io::ErrorKind::Unsupported.into())

@@ -77,11 +77,6 @@ pub(crate) fn will_need(_object: &Object, _offset: u64, _size: u64) -> io::Resul
     Ok(())
 }
 
-/// Whether pages of the file are its only copy: the system has no such file system.
-pub(crate) fn is_memory_file_system(_object: &Object) -> bool {
-    false
-}
-
 /// The system has no such list.
 pub(crate) fn mappers(_object: &Object) -> io::Result<Mappers> {
     Err(io::ErrorKind::Unsupported.into())

@@ -183,6 +183,56 @@ fn more_memory_than_is_left_is_refused_with_the_numbers_however_large_the_file_s
     });
 }
 
+/// The same net.
+#[test]
+fn memory_that_grows_is_compared_with_what_is_left_whatever_it_is_called() {
+    alone(this_test!(), || {
+        let size = rustix::process::Rlimit { current: Some(64 << 20), maximum: Some(64 << 20) };
+        rustix::process::setrlimit(rustix::process::Resource::Fsize, size).unwrap();
+        let wanted = 1 << 46;
+        let refused_all = |section: &Section| {
+            let before = section.len().unwrap();
+            let error = refused(section.set_len(wanted, Space::Allocate), ErrorKind::OutOfMemory);
+            says(&error, &["cannot set the length of", "bytes of memory, and", "says"]);
+            if cfg!(target_pointer_width = "64") {
+                let view = section.growable::<ReadWrite>(wanted).unwrap();
+                let error = refused(view.grow_to(wanted, Space::Allocate), ErrorKind::OutOfMemory);
+                says(&error, &["cannot grow", "bytes of memory, and", "says"]);
+            }
+            assert_eq!(section.len().unwrap(), before);
+            section.set_len(2 << 20, Space::Allocate).unwrap();
+        };
+        refused_all(&Section::anonymous(0).unwrap());
+        on_tmpfs(this_test!(), 1 << 50, |dir| {
+            refused_all(&Section::create(dir.join("plain"), 13).unwrap());
+            refused_all(&Section::options().temporary(dir).unwrap());
+            let scope = Scope::Directory(dir.into());
+            refused_all(&creating(&scope, 13).named(&name("named")).unwrap());
+        });
+    });
+}
+
+#[test]
+fn holes_in_memory_are_filled_only_if_there_is_room_for_what_they_lack() {
+    on_tmpfs(this_test!(), 64 << 20, |dir| {
+        let scope = Scope::Directory(dir.into());
+        let named = creating(&scope, 80 << 20).space(Space::Sparse).named(&name("sparse")).unwrap();
+        let plain = Section::create(dir.join("plain"), 0).unwrap();
+        plain.set_len(80 << 20, Space::Sparse).unwrap();
+        for section in [&named, &plain] {
+            let error = refused(section.allocate(..), ErrorKind::StorageFull);
+            says(&error, &["asked for 83886080 bytes", "of 67108864 left"]);
+            let same = section.set_len(80 << 20, Space::Allocate);
+            says(&refused(same, ErrorKind::StorageFull), &["of 67108864 left"]);
+            assert_eq!(section.allocated().unwrap(), 0);
+            // What is there already is not asked for again.
+            section.allocate(..40 << 20).unwrap();
+            section.allocate(..42 << 20).unwrap();
+            section.set_len(0, Space::Sparse).unwrap();
+        }
+    });
+}
+
 /// Runs a role of the test where `mount` made `/dev` or `/dev/shm` something else, for it alone.
 fn elsewhere(test: &str, role: &str, mount: &str) {
     let run = format!("{mount} && exec \"$@\"");

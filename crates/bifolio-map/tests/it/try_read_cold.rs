@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use bifolio_map::residency::CachedFile;
 use bifolio_map::{CopyOnWrite, ErrorKind, Mode, Read, ReadWrite, Section, TryRead, View};
+use bifolio_testkit::privilege::need_root;
+use bifolio_testkit::skip::or_count;
 use bifolio_testkit::this_test;
 
 use crate::support::disk::on_tmpfs;
-use crate::support::process::as_ordinary_user;
+use crate::support::process::{alone, as_ordinary_user};
 use crate::support::{file_of, page, pattern, refused, says};
 use crate::try_read::shows_its_own;
 
@@ -129,5 +132,34 @@ fn where_the_kernel_keeps_residency_secret_it_is_not_supported() {
             Ok(outcome) => assert_eq!(outcome, TryRead::Read),
             Err(error) => assert_eq!(error.kind(), ErrorKind::NotSupported, "{error}"),
         }
+    });
+}
+
+/// Who may act for owners (`CAP_FOWNER`) is told by `mincore`, though the file is another's and not
+/// to be written.
+#[test]
+fn who_may_act_for_the_owner_is_told() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    if or_count(need_root()).is_none() {
+        return;
+    }
+    alone(this_test!(), || {
+        let (_dir, path) = file_of(pattern(0, 2 * page() as usize));
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o444);
+        std::fs::set_permissions(&path, readable).unwrap();
+        let view: View<CopyOnWrite> = Section::open(&path).unwrap().view().unwrap();
+        let told = |kept: CapabilitySet| {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective = kept;
+            set_capabilities(None, sets).unwrap();
+            let cached = CachedFile::open(&path).unwrap().page_map(..).map(|map| map.resident());
+            (view.try_read_at(0, &mut [0; 9]), cached)
+        };
+        let (read, cached) = told(CapabilitySet::FOWNER);
+        assert_eq!((read.unwrap(), cached.unwrap()), (TryRead::Read, 2));
+        let (read, cached) = told(CapabilitySet::empty());
+        refused(read, ErrorKind::NotSupported);
+        refused(cached, ErrorKind::PermissionDenied);
     });
 }

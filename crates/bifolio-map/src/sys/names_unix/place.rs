@@ -132,13 +132,13 @@ pub(crate) fn ground_of_place(place: &Place) -> Option<Ground> {
         Some(parent) if place.whose == Whose::User => rustix::fs::statvfs(parent),
         _ => Err(error),
     });
-    found.ok().map(|found| ground(&found, here::is_memory(&place.dir)))
+    found.ok().map(|found| ground(&found, here::takes_memory_in(&place.dir)))
 }
 
 /// How much room there is for a file to grow.
 pub(crate) fn ground_of(object: &Object) -> Option<Ground> {
     let found = rustix::fs::fstatvfs(object).ok()?;
-    Some(ground(&found, here::is_memory_file(object)))
+    Some(ground(&found, here::takes_memory(object)))
 }
 
 fn ground(found: &rustix::fs::StatVfs, in_memory: bool) -> Ground {
