@@ -157,7 +157,8 @@ impl SectionOptions {
 
     /// Makes memory without a file, for reading and writing. With [`Space::Allocate`] all of it is
     /// taken now, so that no store can fail for want of it; for large amounts the
-    /// [room](crate::machine::memory_room) is asked for first.
+    /// [room](crate::machine::memory_room) is asked for first. It is new whatever
+    /// [`create`](Self::create) says.
     ///
     /// # Errors
     /// `OutOfMemory`, also for more than there is room for, and then with what limits it;
@@ -173,7 +174,7 @@ impl SectionOptions {
         let fail = |error| Error::os(DOING, error);
         let take = self.space == Some(Space::Allocate) && self.len > 0;
         if take {
-            want_room(self.len, DOING)?;
+            super::room::check_memory(DOING, self.len)?;
         }
         let object = sys::anonymous(self.len, self.capacity.max(self.len)).map_err(fail)?;
         if take {
@@ -188,7 +189,8 @@ impl SectionOptions {
     }
 
     /// Makes a file without a name in `dir`, for reading and writing. Where the file system cannot
-    /// have one, it has a name for the moment of its creation.
+    /// have one, it has a name for the moment of its creation. It is new whatever
+    /// [`create`](Self::create) says.
     ///
     /// # Errors
     /// `NotFound` for the directory, `PermissionDenied`, `StorageFull`; `InvalidInput` for
@@ -226,26 +228,6 @@ impl SectionOptions {
     }
 }
 
-/// Amounts of memory above this are compared with what there is before they are taken: asking is a
-/// few system calls, and who takes too much is killed rather than refused.
-const LARGE: u64 = 16 << 20;
-
-/// Refuses to take more memory than there is room for.
-fn want_room(len: u64, doing: &'static str) -> Result<()> {
-    if len < LARGE {
-        return Ok(());
-    }
-    // A machine that does not say how much it has refuses by itself, or does not.
-    let Ok(room) = crate::machine::memory_room() else { return Ok(()) };
-    if len > room.bytes {
-        return Err(Error::new(ErrorKind::OutOfMemory, doing).because(format!(
-            "asked for {len} bytes, {} can be taken, says {}",
-            room.bytes, room.limit
-        )));
-    }
-    Ok(())
-}
-
 /// Adds the next step to errors that have an obvious one.
 fn explain_open(error: Error) -> Error {
     match error.kind() {
@@ -272,24 +254,15 @@ fn reserve(file: &File, len: u64, space: Space) -> io::Result<()> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn whose_descriptors_are_used_up_is_said() {
         let words =
             |code| explain_open(Error::os("open", io::Error::from_raw_os_error(code))).to_string();
         assert!(words(24).contains("the process has no descriptor left"), "EMFILE");
         assert!(words(23).contains("the system as a whole has no descriptor left"), "ENFILE");
-    }
-
-    #[test]
-    fn more_memory_than_there_is_is_refused_before_it_is_taken() {
-        let error = want_room(u64::MAX, "test").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-        assert!(error.to_string().contains("can be taken, says"), "{error}");
-        want_room(LARGE - 1, "test").unwrap();
     }
 }

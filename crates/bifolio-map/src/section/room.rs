@@ -1,4 +1,4 @@
-//! Whether there is room for a large named section, or a copy in memory, before it is taken.
+//! Whether there is room for large memory, named or not, or a copy in it, before it is taken.
 //!
 //! A tmpfs may promise more than the machine has, and a container's more than its cgroup allows.
 //! Then allocating does not fail: the kernel makes room by ending processes, not always the one that
@@ -44,7 +44,8 @@ pub(super) fn check_memory(doing: &'static str, bytes: u64) -> Result<()> {
     };
     if bytes > room.bytes {
         return Err(Error::new(ErrorKind::OutOfMemory, doing).because(format!(
-            "asked for {bytes} bytes of memory, and {} can be taken without anybody being killed              for it, says {}",
+            "asked for {bytes} bytes of memory, and {} can be taken without anybody being killed \
+             for it, says {}",
             room.bytes, room.limit
         )));
     }
@@ -70,5 +71,19 @@ impl Section {
             _ => Ok(()),
         };
         checked.map_err(|error| self.fail(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_memory_than_there_is_is_refused_in_plain_words_before_it_is_taken() {
+        let error = check_memory("test", u64::MAX).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        let words = "can be taken without anybody being killed for it, says";
+        assert!(error.to_string().contains(words), "{error}");
+        check_memory("test", SMALL).unwrap();
     }
 }

@@ -351,7 +351,7 @@ fn anonymous_memory_is_taken_at_once_if_space_is_asked_for_and_lazily_otherwise(
     // Far more than any machine has is refused before anything is taken.
     let error =
         refused(options.len(1 << 50).space(Space::Allocate).anonymous(), ErrorKind::OutOfMemory);
-    says(&error, &["asked for 1125899906842624 bytes", "can be taken, says"]);
+    says(&error, &["asked for 1125899906842624 bytes", "killed for it, says"]);
 }
 
 #[cfg(target_os = "linux")]
