@@ -178,6 +178,14 @@ impl Span {
         size: usize,
     ) -> io::Result<()> {
         match &self.memory.kind {
+            Kind::Reserved(reservation) if sys::GROWTH_MAY_MAP_ANEW => {
+                let at = self.base.addr().get();
+                self.memory.locked.keep(
+                    || reservation.loose_end().map(|end| at + end.start..at + end.end),
+                    || reservation.extend(object, protection, offset, size),
+                    |pages| self.lock_again(&pages),
+                )
+            }
             Kind::Reserved(reservation) => reservation.extend(object, protection, offset, size),
             _ => Ok(()),
         }

@@ -49,6 +49,28 @@ impl Locked {
         }
     }
 
+    /// Makes a change that maps `anew` what lies there, if anything does, by which the system
+    /// forgets its locks; `lock` is called for what of it is held. (Also if the change failed: what
+    /// it unmapped it maps again then.)
+    pub(super) fn keep(
+        &self,
+        anew: impl FnOnce() -> Option<Range<usize>>,
+        change: impl FnOnce() -> io::Result<()>,
+        mut lock: impl FnMut(Range<usize>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        // For the whole change: nobody locks, or lets go, what is just being mapped.
+        let ranges = self.ranges();
+        let anew = anew().unwrap_or_default();
+        let mut outcome = change();
+        for range in ranges.iter() {
+            let part = range.start.max(anew.start)..range.end.min(anew.end);
+            if !part.is_empty() {
+                outcome = outcome.and(lock(part));
+            }
+        }
+        outcome
+    }
+
     /// Does something to a range that no lock touches, or says `None`.
     pub(super) fn unless_held<T>(
         &self,
@@ -89,6 +111,39 @@ mod tests {
         assert_eq!(locked.unless_held(&(5..9), || 7), None);
         assert_eq!(unlocked(&locked, 3..6), [3..6]);
         assert_eq!(locked.unless_held(&(5..9), || 7), Some(7));
+    }
+
+    #[test]
+    fn what_is_held_of_pages_that_are_mapped_anew_is_locked_again_and_nothing_else() {
+        let locked = Locked::default();
+        for range in [0..4, 2..8, 12..14] {
+            locked.hold(range, || Ok(())).unwrap();
+        }
+        let mapped_anew = |anew: Option<Range<usize>>, change: fn() -> io::Result<()>| {
+            let (changed, mut parts) = (std::cell::Cell::new(false), Vec::new());
+            let outcome = locked.keep(
+                || anew,
+                || {
+                    changed.set(true);
+                    change()
+                },
+                |part| {
+                    assert!(changed.get(), "before the change there is nothing to lock again");
+                    parts.push(part);
+                    Ok(())
+                },
+            );
+            (outcome.is_ok(), parts)
+        };
+        let failing: fn() -> io::Result<()> = || Err(io::ErrorKind::OutOfMemory.into());
+        assert_eq!(mapped_anew(None, || Ok(())), (true, vec![]));
+        assert_eq!(mapped_anew(Some(8..12), || Ok(())), (true, vec![]));
+        assert_eq!(mapped_anew(Some(3..13), || Ok(())), (true, vec![3..4, 3..8, 12..13]));
+        assert_eq!(mapped_anew(Some(3..6), failing), (false, vec![3..4, 3..6]));
+        // It is held as before, also when it could not be locked again, and then that is said.
+        let denied = locked.keep(|| Some(0..1), || Ok(()), |_| failing());
+        assert_eq!(denied.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(unlocked(&locked, 0..4), [0..2]);
     }
 
     #[test]

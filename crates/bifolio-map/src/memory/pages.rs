@@ -87,6 +87,23 @@ impl Span {
         self.memory.locked.hold(first..first + size, || self.while_it_stands(lock))
     }
 
+    /// Locks pages of the span, by their addresses, that were locked and have been mapped anew.
+    pub(super) fn lock_again(&self, pages: &Range<usize>) -> io::Result<()> {
+        let base = self.base.addr().get();
+        let inside =
+            base <= pages.start && pages.end - base <= self.size.next_multiple_of(sys::page_size());
+        debug_assert!(inside, "only what was locked through this memory is held");
+        let Ok(start) = pages.start.try_into() else { return Ok(()) };
+        let start = self.base.with_addr(start);
+        // SAFETY: the pages are ours, and mapped: they were held, and growing unmaps nothing else
+        // than what it maps again.
+        let lock = || unsafe { sys::lock_memory(start, pages.len()) };
+        self.while_it_stands(lock).map_err(|error| {
+            let why = "growing mapped pages anew that could not be locked in memory again";
+            io::Error::new(error.kind(), format!("{why}: {error}"))
+        })
+    }
+
     /// Undoes one [`lock`](Self::lock) of the same range.
     pub(crate) fn unlock(&self, range: &Range<usize>) {
         let Some((start, size)) = self.pages(range) else { return };

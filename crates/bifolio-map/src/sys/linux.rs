@@ -206,6 +206,12 @@ unsafe impl Send for Reservation {}
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
+    /// What growing would map anew: nothing.
+    #[expect(clippy::unused_self, reason = "on Windows it depends on what is mapped")]
+    pub(crate) fn loose_end(&self) -> Option<std::ops::Range<usize>> {
+        None
+    }
+
     /// Makes the first `size` bytes accessible. Nothing to do here.
     #[expect(clippy::unused_self, reason = "other platforms map the new part here")]
     pub(crate) fn extend(

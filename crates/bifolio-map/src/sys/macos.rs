@@ -252,6 +252,12 @@ unsafe impl Send for Reservation {}
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
+    /// What growing would map anew: nothing.
+    #[expect(clippy::unused_self, reason = "on Windows it depends on what is mapped")]
+    pub(crate) fn loose_end(&self) -> Option<std::ops::Range<usize>> {
+        None
+    }
+
     /// Makes the first `size` bytes accessible: maps the new whole pages. The last page of before
     /// is mapped already, and the bytes that the file gained in it are in the same page.
     pub(crate) fn extend(

@@ -18,6 +18,7 @@
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::windows::io::AsRawHandle;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
@@ -97,6 +98,13 @@ struct Pieces {
     views: Vec<Piece>,
     /// Where the reserved rest starts; `None` if nothing is reserved.
     rest: Option<usize>,
+}
+
+impl Pieces {
+    /// The view behind which nothing can be mapped, since it ends inside a granule.
+    fn tail(&self) -> Option<Piece> {
+        self.views.last().copied().filter(|last| last.end() % granule() != 0)
+    }
 }
 
 /// The calls of Windows 10 1803, which older systems do not have.
@@ -259,6 +267,14 @@ impl Reservation {
         }
     }
 
+    /// What growing would map anew, as offsets from the base; whoever else grows it meanwhile makes
+    /// that another range.
+    pub(crate) fn loose_end(&self) -> Option<Range<usize>> {
+        let How::Pieces(pieces) = &self.how else { return None };
+        let pieces = pieces.read().unwrap_or_else(PoisonError::into_inner);
+        pieces.tail().map(|tail| tail.start..tail.end())
+    }
+
     /// Accesses memory while nothing of it is mapped anew.
     #[inline]
     pub(crate) fn while_it_stands<T>(&self, access: impl FnOnce() -> T) -> T {
@@ -350,7 +366,7 @@ impl Reservation {
         if size <= end {
             return Ok(());
         }
-        let tail = pieces.views.last().copied().filter(|last| last.end() % granule != 0);
+        let tail = pieces.tail();
         if tail.is_some() && protection == Protection::CopyOnWrite {
             // Mapping the tail again would undo what was written to it.
             return Err(io::ErrorKind::Unsupported.into());

@@ -120,6 +120,9 @@ impl<M: Mode> View<M> {
     /// Keeps `range` in memory until the lock is dropped: no load from it waits for a device. It is
     /// read in first. Pages that several locks share stay until the last of them is dropped.
     ///
+    /// On Windows the last, partial 64 KiB of a growing view's file are mapped anew when it grows,
+    /// and locked anew at once; in that moment they are not. If they cannot be, growing says so.
+    ///
     /// # Errors
     /// `LimitReached` with the limit's name and value; `OutOfMemory`; the fault of a page, and then
     /// nothing is locked.

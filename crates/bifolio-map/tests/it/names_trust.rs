@@ -3,7 +3,6 @@
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use bifolio_map::names::{self, EntryKind, Lifetime, Scope};
 use bifolio_map::{ErrorKind, Section};
@@ -12,9 +11,9 @@ use bifolio_testkit::skip::{Skip, or_count};
 use bifolio_testkit::this_test;
 use tempfile::TempDir;
 
-use crate::names::{creating, listed, name, names_of_its_own, soon, writing};
+use crate::names::{creating, listed, name, names_of_its_own, writing};
 use crate::names_windows::{Foreign, own_name};
-use crate::support::{file_of, refused, says};
+use crate::support::{behind_wine, file_of, refused, says};
 
 /// Somebody who is not this user, and whom everybody lets in.
 const SOMEBODY: &str = "O:S-1-5-21-1-2-3-1001D:(A;;GA;;;WD)";
@@ -100,39 +99,18 @@ fn others_may_read_where_a_name_leads_and_never_write_it() {
 
 /// A directory in which files can belong to another user: behind Wine a system does that to them.
 fn of_two_users() -> Result<TempDir, Skip> {
-    if !Path::new(SHELL).exists() {
-        return Err(Skip::because(
-            "needs files of another user: Wine, with a Unix shell behind it",
-        ));
-    }
-    let dir = tempfile::tempdir_in(r"Z:\tmp").map_err(|why| Skip::because(why.to_string()))?;
+    let dir = behind_wine::directory()?;
     let probe = dir.path().join("probe");
     std::fs::write(&probe, b"").expect("a file");
     give_away(&probe).map(|()| dir)
 }
 
-const SHELL: &str = r"Z:\bin\sh";
-
 /// Makes another user the owner.
 fn give_away(path: &Path) -> Result<(), Skip> {
-    match &*unix("chown 54321", path, "&& echo done") {
+    match &*behind_wine::run("chown 54321", path, "&& echo done") {
         "done" => Ok(()),
         _ => Err(Skip::because("needs root, to make another user the owner of a file")),
     }
-}
-
-/// What a command says of a path when the system behind Wine runs it.
-fn unix(command: &str, path: &Path, after: &str) -> String {
-    let shown = path.to_str().expect("text");
-    let unix = shown.trim_start_matches("Z:").replace('\\', "/");
-    let said = PathBuf::from(format!("{shown}.said"));
-    // Wine starts it and has no handle to give back, or to wait for; the rename says its end.
-    let script = format!("{command} '{unix}' {after} > '{unix}.x'; mv '{unix}.x' '{unix}.said'");
-    let _no_handle = Command::new(SHELL).args(["-c", &script]).status();
-    soon("a shell has run", || said.exists());
-    let text = std::fs::read_to_string(&said).expect("an answer");
-    std::fs::remove_file(&said).expect("ours");
-    text.trim().to_owned()
 }
 
 #[test]
@@ -169,7 +147,7 @@ fn the_directories_of_names_are_this_users_or_nothing_in_them_is_believed() {
             assert!(around.join("names").join(&text).is_file(), "{scope:?}");
             assert_eq!(writing(&scope).named(&name(&text)).unwrap().len().unwrap(), 13);
             // Made with rights of its own: what is around it would let everybody look.
-            let mode = unix("stat -c %a", &around.join("names"), "");
+            let mode = behind_wine::run("stat -c %a", &around.join("names"), "");
             let others = if scope == Scope::Session { '0' } else { '5' };
             assert!(mode.ends_with(others), "{scope:?}: mode {mode}");
             give_away(&around).unwrap();

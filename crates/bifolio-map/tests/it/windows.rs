@@ -12,10 +12,11 @@ use bifolio_map::{
     Patience, Read, ReadWrite, Section, Space, View, granularity, page_size,
 };
 use bifolio_testkit::child::{self, Rerun};
+use bifolio_testkit::skip::or_count;
 use bifolio_testkit::this_test;
 use windows_sys::Win32::System::Memory::{PAGE_NOACCESS, VirtualProtect};
 
-use crate::support::{byte_at, directory, file_of, page, pattern, refused, says};
+use crate::support::{behind_wine, byte_at, directory, file_of, page, pattern, refused, says};
 
 /// Passes a token, a path or a number to a child.
 const ARGUMENT: &str = "BIFOLIO_TEST_ARGUMENT";
@@ -506,4 +507,37 @@ fn a_path_longer_than_the_classic_limit_is_as_good_as_any() {
     assert_eq!(again.is_current().unwrap(), Currency::Current);
     let names = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
     assert_eq!(names, 1, "nothing half-made is left");
+}
+
+/// KiB of a file that some process has locked in memory, as the system behind Wine counts them.
+fn locked_kib(path: &std::path::Path) -> u64 {
+    let count = "locked() { cat /proc/[0-9]*/smaps 2>/dev/null | awk -v n=$1 \
+                 '/^[0-9a-f]+-/{f=index($0,n)} f&&/^Locked:/{s+=$2} END{print s+0}'; }; locked";
+    behind_wine::run(count, path, "").parse().expect("a number")
+}
+
+/// The end of the file lies inside a granule, which growing maps anew: the system forgets its locks.
+#[test]
+fn what_is_locked_in_memory_stays_so_when_growing_maps_it_anew() {
+    let Some(dir) = or_count(behind_wine::directory()) else { return };
+    let path = dir.path().join("grows");
+    let (granule, page) = (granularity(), page());
+    std::fs::write(&path, pattern(0, (granule + 3 * page) as usize)).unwrap();
+    let section = Section::open_rw(&path).unwrap();
+    let growable: GrowableView<ReadWrite> = section.growable(16 * granule).unwrap();
+    let view = growable.view().unwrap();
+    let pages = |count: u64| count * page / 1024;
+    assert_eq!(locked_kib(&path), 0);
+    // One page of what stays mapped, and two of what does not.
+    let both = view.lock_in_memory(granule - page..granule + page).unwrap();
+    let last = view.lock_in_memory(granule + 2 * page..).unwrap();
+    assert_eq!(locked_kib(&path), pages(3));
+    for len in [granule + 5 * page, 3 * granule + 1, 5 * granule] {
+        growable.grow_to(len, Space::Allocate).unwrap();
+        assert_eq!(locked_kib(&path), pages(3), "grown to {len}");
+    }
+    drop(both);
+    assert_eq!(locked_kib(&path), pages(1));
+    drop(last);
+    assert_eq!(locked_kib(&path), 0);
 }

@@ -1,6 +1,8 @@
 //! What the tests share: bytes that are known at every offset, files of them, and words for the
 //! errors that are expected.
 
+#[cfg(windows)]
+pub(crate) mod behind_wine;
 #[cfg(target_os = "linux")]
 pub(crate) mod cgroup;
 #[cfg(target_os = "linux")]
