@@ -53,8 +53,8 @@ pub struct MemoryLimit {
     pub limit_bytes: u64,
     /// Bytes in use; `None` if the system does not say.
     pub used_bytes: Option<u64>,
-    /// Bytes of those in use that are given back before anybody is killed: pages of files that were
-    /// not used lately.
+    /// Bytes of those in use that are given back before anybody is killed: clean pages of files,
+    /// of those in active use half.
     pub reclaimable_bytes: u64,
 }
 
@@ -77,8 +77,8 @@ impl MemoryLimit {
 /// # Platform differences
 /// - Linux: `MemAvailable`, and of every cgroup up to the topmost that can be seen (version 1
 ///   `memory.limit_in_bytes` and `memory.memsw.limit_in_bytes`, version 2 `memory.max` and
-///   `memory.high`) the limit less the use, without pages of files that were not used lately. What
-///   cannot be read is no limit. Swap space is not counted.
+///   `memory.high`) the limit less the use, without clean pages of files (of those in active use
+///   half). What cannot be read is no limit. Swap space is not counted.
 /// - macOS: free, inactive and purgeable pages.
 /// - Windows: free physical memory, what can be committed, and the limits of the job object.
 ///

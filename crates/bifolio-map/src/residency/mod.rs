@@ -14,6 +14,9 @@
 //! Linux tells the residency of a file only to its owner, to who may write it, and to root (others
 //! would be told by `mincore` that everything is resident).
 //!
+//! On overlayfs (the root of a container) Linux counts by `mincore`: `cachestat` answers for the
+//! overlay's own pages, of which there are none, and says 0 whatever is in memory.
+//!
 //! | | Linux | macOS | Windows |
 //! |---|---|---|---|
 //! | resident | `cachestat` (6.5), else `mincore` | `mincore` | not told |
@@ -155,7 +158,10 @@ impl Section {
     }
 
     /// Drops the pages of `range` from memory, for all processes; the next access reads them from
-    /// the device. No byte is lost: what is dirty or in use stays, and the answer says how much.
+    /// the device. No byte is lost: what is dirty or in use stays, and the answer says how much;
+    /// to a user who may read the file and not know its residency, it says `None`.
+    ///
+    /// On overlayfs the write-back is one of the whole file, by `fdatasync`.
     ///
     /// # Errors
     /// `OutOfBounds`; a failed write-back; `NotSupported` on Windows.

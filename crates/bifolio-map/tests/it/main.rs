@@ -58,6 +58,8 @@ mod private;
 mod refusals;
 #[cfg(target_os = "linux")]
 mod residency;
+#[cfg(target_os = "linux")]
+mod residency_hidden;
 mod residency_told;
 mod sections;
 #[cfg(target_os = "linux")]

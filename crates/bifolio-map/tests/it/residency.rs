@@ -29,7 +29,7 @@ fn cold(path: &Path) -> CachedFile {
 }
 
 /// Evicts until nothing stays: a page that the kernel is just looking at does, for a moment.
-fn all_gone(file: &CachedFile) {
+pub(crate) fn all_gone(file: &CachedFile) {
     for _ in 0..100 {
         if file.evict(.., WriteBack::First).unwrap().after.resident == Some(0) {
             return;
@@ -50,7 +50,7 @@ fn number_after(command: &[&str], path: &Path, word: &str) -> Option<u64> {
 }
 
 /// Resident pages of a range by vmtouch, which asks mincore of a map.
-fn by_vmtouch(path: &Path, range: Option<(u64, u64)>) -> Option<u64> {
+pub(crate) fn by_vmtouch(path: &Path, range: Option<(u64, u64)>) -> Option<u64> {
     let range = range.map(|(start, end)| format!("{start}-{end}"));
     let mut command = vec!["vmtouch"];
     if let Some(range) = &range {
@@ -64,7 +64,7 @@ fn by_fincore(path: &Path) -> Option<u64> {
     number_after(&["fincore", "--noheadings", "--raw", "--output", "PAGES"], path, "")
 }
 
-fn have_rivals() -> bool {
+pub(crate) fn have_rivals() -> bool {
     let both = succeeds(&["sh", "-c", "command -v vmtouch && command -v fincore"]);
     if !both {
         Skip::because("needs vmtouch and fincore (packages vmtouch, util-linux)").count();

@@ -164,8 +164,22 @@ fn limits_of_one(
 }
 
 fn reclaimable_of_one(dir: &Path, read: &mut impl FnMut(&Path) -> Option<Vec<u8>>) -> u64 {
-    let name = if counts_alone(dir, read) { "inactive_file" } else { "total_inactive_file" };
-    read(&dir.join("memory.stat")).and_then(|text| statistic(&text, name)).unwrap_or(0)
+    let names = if counts_alone(dir, read) {
+        ["inactive_file", "active_file", "dirty", "writeback"]
+    } else {
+        ["total_inactive_file", "total_active_file", "total_dirty", "total_writeback"]
+    };
+    read(&dir.join("memory.stat")).map_or(0, |text| reclaimable(&text, names))
+}
+
+/// Bytes of the page cache that the kernel gives back before it kills: what is clean. Of what is
+/// in active use only half counts: it can be had, but not without harm, and `MemAvailable` is as
+/// careful. The names are those of inactive and active files, of dirty bytes and of those that are
+/// being written.
+fn reclaimable(stat: &[u8], names: [&str; 4]) -> u64 {
+    let [inactive, active, dirty, write_back] =
+        names.map(|name| statistic(stat, name).unwrap_or(0));
+    inactive.saturating_add(active / 2).saturating_sub(dirty).saturating_sub(write_back)
 }
 
 /// Whether a group counts its own processes only, which kernels before 5.11 may do.
@@ -178,6 +192,7 @@ fn limits_of_two(
     read: &mut impl FnMut(&Path) -> Option<Vec<u8>>,
     found: &mut Vec<MemoryLimit>,
 ) {
+    const NAMES: [&str; 4] = ["inactive_file", "active_file", "file_dirty", "file_writeback"];
     for dir in group.levels() {
         for name in ["memory.max", "memory.high"] {
             let file = dir.join(name);
@@ -187,9 +202,7 @@ fn limits_of_two(
                 limit: Limit::Cgroup(file),
                 limit_bytes,
                 used_bytes: read(&dir.join("memory.current")).and_then(|text| number(&text)),
-                reclaimable_bytes: stat
-                    .and_then(|text| statistic(&text, "inactive_file"))
-                    .unwrap_or(0),
+                reclaimable_bytes: stat.map_or(0, |text| reclaimable(&text, NAMES)),
             });
         }
     }

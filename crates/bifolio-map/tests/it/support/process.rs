@@ -83,7 +83,8 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
 }
 
 /// The command that makes a program run as nobody.
-const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+pub(crate) const NOBODY: [&str; 4] =
+    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// Runs `body` as an ordinary user, with a directory of that user's: in this process if its user
 /// is one, as nobody if it is root.

@@ -71,7 +71,7 @@ fn limit_finding(limit: &MemoryLimit) -> Finding {
     let mut finding = Finding::bytes(subject, limit.limit_bytes);
     finding.value = match limit.used_bytes {
         Some(used) => format!(
-            "{}: {} used, {} of them files not used lately",
+            "{}: {} used, {} of them files that can be dropped",
             finding.value,
             format_bytes(used),
             format_bytes(limit.reclaimable_bytes)

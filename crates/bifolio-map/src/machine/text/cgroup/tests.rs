@@ -161,6 +161,48 @@ fn every_group_of_version_2_up_to_the_top_limits_by_max_and_by_high() {
     );
 }
 
+/// `memory.stat` of a group that has read a file of 340 MiB several times: nearly all that it uses is
+/// clean cache, in active use.
+const FULL_OF_CACHE: &str = "anon 8212480\nfile 358612992\nkernel 5521408\nshmem 0\n\
+    file_mapped 0\nfile_dirty 4096000\nfile_writeback 96000\ninactive_anon 8118272\n\
+    active_anon 94208\ninactive_file 12582912\nactive_file 346030080\nunevictable 0\n";
+
+#[test]
+fn a_group_full_of_active_clean_cache_has_room_and_dirty_cache_is_none() {
+    let dir = "/sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope";
+    let files = |stat: &str| {
+        Files::default()
+            .with(&format!("{dir}/memory.max"), "373293056\n")
+            .with(&format!("{dir}/memory.current"), "372768768\n")
+            .with(&format!("{dir}/memory.stat"), stat)
+            .limits(UNIFIED, UNIFIED_MOUNTS)[0]
+            .2
+    };
+    let left = 373_293_056 - 372_768_768;
+    let clean = 12_582_912 + 346_030_080 / 2 - 4_096_000 - 96_000;
+    assert_eq!(files(FULL_OF_CACHE), left + clean);
+    // The broken twin, which knew the inactive part only, saw 13 MB here and nothing there.
+    assert_eq!(
+        files(&FULL_OF_CACHE.replace("inactive_file 12582912", "")),
+        left + clean - 12_582_912
+    );
+    // What is not written out yet cannot be had, however much it is.
+    let dirty = FULL_OF_CACHE.replace("file_dirty 4096000", "file_dirty 350000000");
+    assert_eq!(files(&dirty), left);
+}
+
+#[test]
+fn version_1_gives_back_the_clean_cache_of_the_group_and_of_those_below() {
+    let stat = "inactive_file 1\nactive_file 1\ndirty 1\nwriteback 1\n\
+        hierarchical_memory_limit 1000000\ntotal_cache 90\ntotal_inactive_file 20000\n\
+        total_active_file 500000\ntotal_dirty 3000\ntotal_writeback 7000\n";
+    let file = "/sys/fs/cgroup/memory/user/work/memory.stat";
+    let files = hybrid().with(file, stat);
+    assert_eq!(files.limits(HYBRID, HYBRID_MOUNTS)[0].2, 400_000 + 260_000);
+    let alone = files.with("/sys/fs/cgroup/memory/user/work/memory.use_hierarchy", "0\n");
+    assert_eq!(alone.limits(HYBRID, HYBRID_MOUNTS)[0].2, 400_000, "1 + 0 - 1 - 1 is nothing");
+}
+
 #[test]
 fn the_mount_that_shows_most_is_taken() {
     let mounts = "\
