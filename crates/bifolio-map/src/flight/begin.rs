@@ -1,6 +1,7 @@
 //! Where batches come from: a section, or a view of one.
 
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::carrier::{Carrier, Failure};
 use super::plan::{BatchPlan, Engine};
@@ -60,14 +61,35 @@ struct ByCall {
     section: Section,
     /// Where calls would move the cursor of the section's own handle.
     own: Option<sys::Object>,
+    /// More of those, as many as threads were inside a call at once: the system carries out the
+    /// calls on one handle one after the other.
+    spare: Mutex<Vec<sys::Object>>,
+}
+
+impl ByCall {
+    /// A handle that nobody else reads by, if there must be such and the system has one to give.
+    fn take(&self) -> Option<sys::Object> {
+        self.own.as_ref()?;
+        let spare = self.spare().pop();
+        spare.or_else(|| sys::own_reader(self.section.object()).ok().flatten())
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<sys::Object>> {
+        // A list of handles is whole at any time.
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Source for ByCall {
     fn read(&self, offset: u64, bytes: &mut Vec<u8>, size: usize) -> Result<usize, Failure> {
-        let object = self.own.as_ref().unwrap_or(self.section.object());
+        let taken = self.take();
+        let shared = self.own.as_ref().unwrap_or(self.section.object());
         let start = bytes.len();
         bytes.resize(start + size, 0);
-        let outcome = sys::read_at(object, offset, &mut bytes[start..]);
+        let outcome = sys::read_at(taken.as_ref().unwrap_or(shared), offset, &mut bytes[start..]);
+        if let Some(taken) = taken {
+            self.spare().push(taken);
+        }
         bytes.truncate(start + *outcome.as_ref().unwrap_or(&0));
         outcome.map_err(Failure::System)
     }
@@ -103,7 +125,7 @@ fn carrier_of(section: &Section, plan: &BatchPlan) -> Result<(Engine, Box<dyn Ca
         }
     }
     let source: Box<dyn Source> = match sys::own_reader(section.object()) {
-        Ok(own) => Box::new(ByCall { section: section.clone(), own }),
+        Ok(own) => Box::new(ByCall { section: section.clone(), own, spare: Mutex::default() }),
         // A map needs no cursor.
         Err(_) => Box::new(ByMap(section.view::<Read>()?)),
     };

@@ -8,6 +8,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::sync::Arc;
 
 use crate::error::Error;
 
@@ -56,6 +57,16 @@ pub(crate) trait Carrier: Debug + Send {
     /// Sees to it that everything started is on its way.
     fn push_off(&mut self);
 
-    /// A read that has come back; with [`Wait::Yes`] there must be one on its way.
+    /// A read that has come back; with [`Wait::Yes`] there must be one on its way. `None` if there
+    /// is none yet, or the [bell](Self::bell) was rung.
     fn land(&mut self, wait: Wait) -> Option<Landed>;
+
+    /// What ends a wait. Without it what is asked for meanwhile is begun when something lands.
+    fn bell(&mut self) -> Option<Arc<dyn Bell>>;
+}
+
+/// Ends the wait of a carrier, from another thread.
+pub(crate) trait Bell: Debug + Send + Sync {
+    /// The wait of now ends, or the next one.
+    fn ring(&self);
 }

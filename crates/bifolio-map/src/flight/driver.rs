@@ -1,7 +1,8 @@
 //! A batch for programs that do not wait: a thread drives the queue and wakes whoever polls.
 //!
 //! It needs no runtime and works with any: it calls the waker that it was last given. It starts
-//! with the first poll, and ends with the batch or after the read that it is waiting for. Should it
+//! with the first poll, and ends with the batch. A bell calls it away from the read that it waits
+//! for when there is more to begin, and at the end. Should it
 //! panic (a waker may), every range that is still owed gets an error, and nobody waits for ever.
 
 use std::collections::VecDeque;
@@ -11,12 +12,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use super::Completion;
-use super::carrier::Wait;
+use super::carrier::{Bell, Wait};
 use super::queue::{Next, Place, Queue};
 
 #[derive(Debug)]
 pub(super) struct Driver {
     shared: Arc<Shared>,
+    bell: Option<Arc<dyn Bell>>,
     /// For the errors of what is asked for when the thread is gone.
     place: Place,
 }
@@ -121,10 +123,11 @@ impl Desk {
 
 impl Driver {
     /// Hands a queue to a thread; gives it back if there is none to be had.
-    pub(super) fn start(queue: Box<Queue>, most: usize) -> Result<Self, Box<Queue>> {
+    pub(super) fn start(mut queue: Box<Queue>, most: usize) -> Result<Self, Box<Queue>> {
         let shared = Arc::new(Shared::default());
         let (sender, receiver) = std::sync::mpsc::sync_channel::<Box<Queue>>(1);
-        let (theirs, place) = (Arc::clone(&shared), queue.place().clone());
+        let theirs = Arc::clone(&shared);
+        let (bell, place) = (queue.bell(), queue.place().clone());
         let thread = std::thread::Builder::new().name("bifolio-batch".into()).spawn(move || {
             if let Ok(mut queue) = receiver.recv() {
                 // What the panic broke off is given up, and looked at no more.
@@ -138,7 +141,7 @@ impl Driver {
             return Err(queue);
         }
         sender.send(queue).map_err(|unsent| unsent.0)?;
-        Ok(Self { shared, place })
+        Ok(Self { shared, bell, place })
     }
 
     pub(super) fn ask(&self, wanted: Vec<(usize, Range<u64>)>) {
@@ -149,7 +152,15 @@ impl Driver {
         desk.empty = false;
         desk.asked.extend(wanted);
         drop(desk);
+        self.call();
+    }
+
+    /// Calls the thread to the desk.
+    fn call(&self) {
         self.shared.changed.notify_all();
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
     }
 
     pub(super) fn give_back(&self, bytes: Vec<u8>) {
@@ -193,6 +204,6 @@ impl Drop for Driver {
         desk.closed = true;
         desk.waker = None;
         drop(desk);
-        self.shared.changed.notify_all();
+        self.call();
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Completion;
-use super::carrier::{Carrier, Failure, Landed, Order, Wait};
+use super::carrier::{Bell, Carrier, Failure, Landed, Order, Wait};
 use super::merge::{Request, plan};
 use super::plan::BatchPlan;
 use crate::error::{Error, ErrorKind};
@@ -208,6 +209,11 @@ impl Queue {
         if let Some(bytes) = bytes {
             self.give_back(bytes);
         }
+    }
+
+    /// What makes a `next` that waits say `Pending`.
+    pub(super) fn bell(&mut self) -> Option<Arc<dyn Bell>> {
+        self.carrier.bell()
     }
 
     /// Where its ranges lie, for errors.

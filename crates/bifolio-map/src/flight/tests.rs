@@ -95,20 +95,24 @@ impl Hanging {
     /// A batch of reads that hang.
     fn batch(&self) -> Batch {
         let source = Box::new(self.clone());
-        let carrier = Box::new(threads::Threads::new(source, 4));
-        let place = queue::Place { section: None, origin: 0, offset: 0 };
-        let plan = BatchPlan::new().depth(4).merge(Merge::Never);
-        let mut queue = Box::new(Queue::new(carrier, place, plan));
-        queue.ask((0..9).map(|n| (n, n as u64 * 10..n as u64 * 10 + 5)).collect());
-        Batch {
-            hands: Some(Hands::Ours(queue)),
-            engine: Engine::Threads,
-            depth: 4,
-            limit: begin::Limit::none(),
-            asked: 9,
-            handed_out: 0,
-            home: std::process::id(),
-        }
+        batch_of(Box::new(threads::Threads::new(source, 4)), 9)
+    }
+}
+
+/// A batch of `asked` ranges, four at once.
+fn batch_of(carrier: Box<dyn carrier::Carrier>, asked: usize) -> Batch {
+    let place = queue::Place { section: None, origin: 0, offset: 0 };
+    let plan = BatchPlan::new().depth(4).merge(Merge::Never);
+    let mut queue = Box::new(Queue::new(carrier, place, plan));
+    queue.ask((0..asked).map(|n| (n, n as u64 * 10..n as u64 * 10 + 5)).collect());
+    Batch {
+        hands: Some(Hands::Ours(queue)),
+        engine: Engine::Threads,
+        depth: 4,
+        limit: begin::Limit::none(),
+        asked,
+        handed_out: 0,
+        home: std::process::id(),
     }
 }
 
@@ -147,6 +151,69 @@ fn a_drop_that_waits_would_be_noticed() {
     let hanging = Hanging::default();
     assert!(!drops_at_once(hanging.batch(), &hanging, |batch| batch.for_each(drop)));
     settle();
+}
+
+/// Whether a range that is pushed to a polled batch is read although others hang.
+fn pushed_is_read(bell: bool) -> bool {
+    /// Hangs below 1000, and answers above.
+    #[derive(Clone, Default)]
+    struct Half(Hanging);
+    impl threads::Source for Half {
+        fn read(&self, at: u64, to: &mut Vec<u8>, size: usize) -> Result<usize, carrier::Failure> {
+            if at >= 1000 {
+                to.resize(size, 9);
+                return Ok(size);
+            }
+            self.0.read(at, to, size)
+        }
+    }
+    /// The broken twin: nothing calls the thread away from its wait.
+    #[derive(Debug)]
+    struct Deaf(threads::Threads);
+    impl carrier::Carrier for Deaf {
+        fn start(&mut self, order: carrier::Order) {
+            self.0.start(order);
+        }
+        fn push_off(&mut self) {
+            self.0.push_off();
+        }
+        fn land(&mut self, wait: Wait) -> Option<carrier::Landed> {
+            self.0.land(wait)
+        }
+        fn bell(&mut self) -> Option<std::sync::Arc<dyn carrier::Bell>> {
+            None
+        }
+    }
+    let half = Half::default();
+    let reads = threads::Threads::new(Box::new(half.clone()), 4);
+    let carrier: Box<dyn carrier::Carrier> =
+        if bell { Box::new(reads) } else { Box::new(Deaf(reads)) };
+    let mut batch = batch_of(carrier, 2);
+    assert!(batch.poll_next(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+    // The thread is inside its wait by now, or will be: both have to work.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    batch.push(1000..1005).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiter = std::thread::spawn(move || {
+        let first = batch.next().unwrap();
+        sender.send((first.index(), first.bytes().unwrap().to_vec())).unwrap();
+        assert_eq!(batch.count(), 2);
+    });
+    let read = receiver.recv_timeout(std::time::Duration::from_secs(2));
+    half.0.let_go();
+    waiter.join().unwrap();
+    settle();
+    read.is_ok_and(|first| first == (2, vec![9; 5]))
+}
+
+#[test]
+fn what_is_pushed_to_a_polled_batch_waits_for_no_other_read() {
+    assert!(pushed_is_read(true));
+}
+
+#[test]
+fn a_batch_that_hears_no_push_would_be_noticed() {
+    assert!(!pushed_is_read(false));
 }
 
 /// A waker that panics in whichever thread calls it.

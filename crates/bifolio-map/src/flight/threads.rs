@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use super::carrier::{Carrier, Failure, Landed, Order, Wait};
+use super::carrier::{Bell, Carrier, Failure, Landed, Order, Wait};
 
 /// Where threads read from.
 pub(super) trait Source: Send + Sync {
@@ -42,11 +42,26 @@ struct Desk {
     /// Threads that have nothing to do.
     idle: usize,
     closed: bool,
+    /// Whoever waits for something to land is called away.
+    rung: bool,
 }
 
 impl Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Threads").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+impl Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Bell for Shared {
+    fn ring(&self) {
+        self.desk().rung = true;
+        self.landed.notify_all();
     }
 }
 
@@ -134,11 +149,15 @@ impl Carrier for Threads {
                 self.out -= 1;
                 return Some(self.shared.carry_out(order));
             }
-            if wait == Wait::No {
+            if wait == Wait::No || std::mem::take(&mut desk.rung) {
                 return None;
             }
             desk = self.shared.landed.wait(desk).unwrap_or_else(|broken| broken.into_inner());
         }
+    }
+
+    fn bell(&mut self) -> Option<Arc<dyn Bell>> {
+        Some(Arc::<Shared>::clone(&self.shared))
     }
 }
 

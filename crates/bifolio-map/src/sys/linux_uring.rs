@@ -13,6 +13,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd};
@@ -20,7 +22,7 @@ use io_uring::{IoUring, opcode};
 
 use super::unix::{Object, raw};
 use crate::flight::Engine;
-use crate::flight::carrier::{Carrier, Failure, Landed, Order, Wait};
+use crate::flight::carrier::{Bell, Carrier, Failure, Landed, Order, Wait};
 use crate::flight::lent::Lent;
 
 /// Whether an engine can be used, by trying it.
@@ -65,6 +67,20 @@ fn open_ring(depth: usize) -> io::Result<IoUring> {
 /// What the completion of a cancellation is called; no slot has this number.
 const CANCEL: u64 = u64::MAX;
 
+/// What the completion of the bell is called.
+const BELL: u64 = u64::MAX - 1;
+
+/// A counter of the kernel that a ring listens to.
+#[derive(Debug)]
+struct Counter(OwnedFd);
+
+impl Bell for Counter {
+    fn ring(&self) {
+        // Fails only when it has been rung more often than can be counted, so it is rung.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
 /// The most that one read asks for: what the system call would read at most, in whole pages.
 const MOST: usize = 1 << 30;
 
@@ -89,10 +105,14 @@ struct Ring {
     /// By the number that the kernel gives back. Filled: the kernel knows the buffer, or will.
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
-    /// Slots that the kernel has not been told of.
+    /// Entries that the kernel has not been told of.
     unsubmitted: VecDeque<usize>,
     /// Since the kernel last took something.
     pauses: u32,
+    bell: Option<Arc<Counter>>,
+    /// Whether the kernel has been told to listen, and has not heard anything since.
+    listening: bool,
+    rung: bool,
 }
 
 impl fmt::Debug for Ring {
@@ -106,7 +126,9 @@ impl Ring {
         let ring = open_ring(depth)?;
         let slots = (0..depth).map(|_| None).collect();
         let free = (0..depth).rev().collect();
-        Ok(Self { ring, object, slots, free, unsubmitted: VecDeque::new(), pauses: 0 })
+        let unsubmitted = VecDeque::new();
+        let (pauses, bell, listening, rung) = (0, None, false, false);
+        Ok(Self { ring, object, slots, free, unsubmitted, pauses, bell, listening, rung })
     }
 
     /// Buffers that are in slots.
@@ -167,12 +189,41 @@ impl Ring {
         }
     }
 
+    /// Has the kernel listen to the bell, if there is one.
+    fn listen(&mut self) {
+        let Some(bell) = self.bell.as_ref().filter(|_| !self.listening) else { return };
+        let readable = u32::from(libc::POLLIN.unsigned_abs());
+        let poll = opcode::PollAdd::new(Fd(bell.0.as_raw_fd()), readable).build().user_data(BELL);
+        if self.ring.submission().is_full() {
+            let _ = self.submit(0);
+        }
+        // SAFETY: the entry has no address.
+        if unsafe { self.ring.submission().push(&poll) }.is_ok() {
+            self.unsubmitted.push_back(self.slots.len());
+            self.listening = true;
+        }
+    }
+
+    /// The bell was heard, or the kernel has stopped listening.
+    fn heard(&mut self) {
+        (self.listening, self.rung) = (false, true);
+        if let Some(bell) = &self.bell {
+            // Back to zero; that it is zero already is no harm.
+            let _ = rustix::io::read(&bell.0, &mut [0; 8]);
+        }
+    }
+
     /// A read that the kernel has completed.
     fn completed(&mut self) -> Option<(Slot, i32)> {
         loop {
             let entry = self.ring.completion().next()?;
-            if entry.user_data() == CANCEL {
-                continue;
+            match entry.user_data() {
+                CANCEL => continue,
+                BELL => {
+                    self.heard();
+                    continue;
+                }
+                _ => {}
             }
             let number = usize::try_from(entry.user_data()).expect("the number of a slot");
             let slot = self.slots[number].take().expect("one completion for each read");
@@ -309,7 +360,13 @@ impl Carrier for Reads {
                 }
             }
             let want = usize::from(wait == Wait::Yes);
-            if want == 0 && self.ring().unsubmitted.is_empty() {
+            let rung = std::mem::take(&mut self.ring().rung);
+            if want == 1 {
+                if rung {
+                    return None;
+                }
+                self.ring().listen();
+            } else if self.ring().unsubmitted.is_empty() {
                 return None;
             }
             if let Err(error) = self.ring().submit_or_pause(want) {
@@ -319,6 +376,14 @@ impl Carrier for Reads {
                 return self.landed(slot, result);
             }
         }
+    }
+
+    fn bell(&mut self) -> Option<Arc<dyn Bell>> {
+        use rustix::event::{EventfdFlags, eventfd};
+        let counter = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
+        let bell = Arc::new(Counter(counter));
+        self.ring().bell = Some(Arc::clone(&bell));
+        Some(bell)
     }
 }
 

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr;
+use std::sync::Arc;
 
 use windows_sys::Win32::Foundation as codes;
 use windows_sys::Win32::Storage::FileSystem as files;
@@ -20,7 +21,7 @@ use windows_sys::Win32::System::IO as calls;
 use super::Object;
 use super::windows::{check, halves, is_code};
 use crate::flight::Engine;
-use crate::flight::carrier::{Carrier, Failure, Landed, Order, Wait};
+use crate::flight::carrier::{Bell, Carrier, Failure, Landed, Order, Wait};
 use crate::flight::lent::Lent;
 
 /// Whether an engine can be used, by trying it.
@@ -43,7 +44,7 @@ pub(crate) fn start_engine(
     // Whether calls overlap is a matter of the handle.
     let file = reopen(file, files::FILE_FLAG_OVERLAPPED)?;
     let port = new_port(file.as_raw_handle())?;
-    Ok(Box::new(Reads { port: Some(Port { file, port, out: 0 }), failed: VecDeque::new() }))
+    Ok(Box::new(Reads::new(file, port)))
 }
 
 /// A handle for reading by calls, which move its cursor; that of a caller's handle stays.
@@ -92,10 +93,21 @@ struct Flight {
 /// The most that one read asks for.
 const MOST: usize = 1 << 30;
 
+/// Completions that stand for no read.
+#[derive(Debug)]
+struct Post(Arc<OwnedHandle>);
+
+impl Bell for Post {
+    fn ring(&self) {
+        // SAFETY: an open port and numbers; there is no record.
+        unsafe { calls::PostQueuedCompletionStatus(self.0.as_raw_handle(), 0, 0, ptr::null()) };
+    }
+}
+
 #[derive(Debug)]
 struct Port {
     file: File,
-    port: OwnedHandle,
+    port: Arc<OwnedHandle>,
     /// Flights that are out.
     out: usize,
 }
@@ -135,7 +147,8 @@ impl Port {
         }
     }
 
-    /// A flight that the system has completed, and what became of it; `None` if there is none yet.
+    /// A flight that the system has completed, and what became of it; `None` if there is none yet,
+    /// or for a completion that stands for none.
     fn completed(&mut self, wait: Wait) -> io::Result<Option<(Box<Flight>, io::Result<usize>)>> {
         const FOR_EVER: u32 = u32::MAX;
         let mut entry = calls::OVERLAPPED_ENTRY::default();
@@ -192,14 +205,38 @@ fn release(flight: Flight) {
 struct Reads {
     /// `None` only in `drop`.
     port: Option<Port>,
-    /// Reads that the system did not take.
+    /// Tickets of the flights that are out.
+    out: Vec<usize>,
+    /// What the system said when the port itself failed. Nothing is asked of it after that.
+    dead: Option<i32>,
+    /// Reads that the system did not take, or that are told that the port failed.
     failed: VecDeque<Landed>,
 }
 
 impl Reads {
+    fn new(file: File, port: OwnedHandle) -> Self {
+        let port = Some(Port { file, port: Arc::new(port), out: 0 });
+        Self { port, out: Vec::new(), dead: None, failed: VecDeque::new() }
+    }
+
+    /// After the port itself failed: every read is told. What is out is leaked, since nobody knows
+    /// when the system has done with it.
+    fn give_up(&mut self, error: &io::Error) {
+        let code = error.raw_os_error().unwrap_or(codes::ERROR_INVALID_HANDLE.cast_signed());
+        self.dead = Some(code);
+        let told = self.out.drain(..).map(|ticket| refused(ticket, Vec::new(), code));
+        self.failed.extend(told);
+    }
+
     fn port(&mut self) -> &mut Port {
         self.port.as_mut().expect("a port until it is dropped")
     }
+}
+
+/// A read that a failed port does not carry out.
+fn refused(ticket: usize, bytes: Vec<u8>, code: i32) -> Landed {
+    let outcome = Err(Failure::System(io::Error::from_raw_os_error(code)));
+    Landed { ticket, bytes, outcome }
 }
 
 /// What became of a read that the system has completed, or did not begin.
@@ -217,8 +254,13 @@ fn landed(flight: Flight, outcome: io::Result<usize>) -> Landed {
 
 impl Carrier for Reads {
     fn start(&mut self, order: Order) {
-        if let Err((flight, error)) = self.port().start(order) {
-            self.failed.push_back(landed(*flight, Err(error)));
+        let ticket = order.ticket;
+        if let Some(code) = self.dead {
+            return self.failed.push_back(refused(ticket, order.bytes, code));
+        }
+        match self.port().start(order) {
+            Ok(()) => self.out.push(ticket),
+            Err((flight, error)) => self.failed.push_back(landed(*flight, Err(error))),
         }
     }
 
@@ -229,12 +271,18 @@ impl Carrier for Reads {
             if let Some(failed) = self.failed.pop_front() {
                 return Some(failed);
             }
+            if self.dead.is_some() {
+                return None;
+            }
             let (flight, outcome) = match self.port().completed(wait) {
                 Ok(Some(completed)) => completed,
-                Ok(None) if wait == Wait::No => return None,
-                // Woken without a completion, or interrupted: the flights are still out.
-                Ok(None) | Err(_) => continue,
+                Ok(None) => return None,
+                Err(error) => {
+                    self.give_up(&error);
+                    continue;
+                }
             };
+            self.out.retain(|&ticket| ticket != flight.ticket);
             match outcome {
                 // The system gave it up, and nobody asked it to: a thread ended.
                 Err(error) if is_code(&error, codes::ERROR_OPERATION_ABORTED) => {
@@ -245,6 +293,10 @@ impl Carrier for Reads {
                 outcome => return Some(landed(*flight, outcome)),
             }
         }
+    }
+
+    fn bell(&mut self) -> Option<Arc<dyn Bell>> {
+        Some(Arc::new(Post(Arc::clone(&self.port().port))))
     }
 }
 

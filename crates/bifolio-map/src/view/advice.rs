@@ -233,6 +233,10 @@ impl View<ReadWrite> {
 }
 
 /// Pages that stay in memory until this is dropped.
+///
+/// A lock is its process's own: a forked child has the map and this value, but the system does not
+/// hand the lock down. A child that needs one takes its own by
+/// [`lock_in_memory`](View::lock_in_memory).
 #[derive(Debug)]
 #[must_use = "the pages are let go when the lock is dropped"]
 pub struct MemoryLock<M: Mode> {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bifolio_map::{CopyOnWrite, ErrorKind, Read, ReadWrite, Section, View, page_size};
 use bifolio_testkit::this_test;
 
+use crate::support::fork::in_forked_child;
 use crate::support::process::{alone, as_ordinary_user};
 use crate::support::{file_of, page, pattern, refused, says, truncate};
 
@@ -26,6 +27,26 @@ fn locked_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The system does not hand locks down; what a child locks itself is locked, and the parent's stays.
+#[test]
+fn a_forked_child_has_the_map_without_the_lock_and_takes_its_own() {
+    alone(this_test!(), || {
+        let view: View<ReadWrite> = Section::anonymous(4 * page()).unwrap().view().unwrap();
+        let lock = view.lock_in_memory(..).unwrap();
+        let all = 4 * page() / 1024;
+        assert_eq!(locked_kib(), all);
+        let seen = in_forked_child(|| {
+            let before = locked_kib();
+            let own = view.lock_in_memory(..).is_ok();
+            i32::from(before != 0) + 2 * i32::from(!own) + 4 * i32::from(locked_kib() != all)
+        });
+        assert_eq!(seen, Some(0));
+        assert_eq!(locked_kib(), all);
+        drop(lock);
+        assert_eq!(locked_kib(), 0);
+    });
 }
 
 #[test]

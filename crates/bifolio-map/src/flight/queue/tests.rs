@@ -40,6 +40,10 @@ impl Carrier for Rough {
 
     fn push_off(&mut self) {}
 
+    fn bell(&mut self) -> Option<std::sync::Arc<dyn crate::flight::carrier::Bell>> {
+        None
+    }
+
     fn land(&mut self, wait: Wait) -> Option<Landed> {
         assert!(wait == Wait::No || !self.out.is_empty(), "waits for nothing");
         if self.out.is_empty() || (wait == Wait::No && self.random.bool()) {

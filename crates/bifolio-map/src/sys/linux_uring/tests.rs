@@ -170,3 +170,35 @@ fn buffers_of_reads_from_a_device_are_freed_after_the_kernel_has_let_go_of_them(
         assert_eq!(freed(), (DEPTH, 0), "(freed, written after that)");
     }
 }
+
+#[test]
+fn a_bell_ends_the_wait_and_reads_go_on() {
+    let Some(_turn) = turn() else { return };
+    let (mut reads, mut writer) = hanging(2);
+    let bell = reads.bell().expect("a descriptor");
+    for round in 0..3 {
+        // Before the wait and inside it; rung twice it is heard once, or twice.
+        let ringer = (round > 0).then(|| {
+            let bell = Arc::clone(&bell);
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(30));
+                bell.ring();
+                bell.ring();
+            })
+        });
+        if ringer.is_none() {
+            bell.ring();
+        }
+        assert!(reads.land(Wait::Yes).is_none());
+        ringer.map(std::thread::JoinHandle::join);
+    }
+    writer.write_all(b"0123456789abcdef").unwrap();
+    let landed = loop {
+        if let Some(landed) = reads.land(Wait::Yes) {
+            break landed;
+        }
+    };
+    assert_eq!(landed.bytes, b"0123456789abcdef");
+    drop(reads);
+    assert!(within_seconds(|| freed().0 == 1), "{:?} were freed", freed());
+}

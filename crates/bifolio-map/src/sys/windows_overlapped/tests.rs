@@ -110,8 +110,7 @@ fn pipe() -> (File, File) {
 fn hanging(count: usize) -> (Reads, File) {
     let (file, writer) = pipe();
     let port = new_port(file.as_raw_handle()).unwrap();
-    let port = Some(Port { file, port, out: 0 });
-    let mut reads = Reads { port, failed: VecDeque::new() };
+    let mut reads = Reads::new(file, port);
     for ticket in 0..count {
         let bytes = Vec::with_capacity(16);
         reads.start(Order { ticket, offset: 0, bytes, size: 16 });
@@ -160,4 +159,47 @@ fn hanging_reads_land_when_there_is_something_to_read() {
     assert!(matches!(landed.outcome, Ok(16)));
     drop(writer);
     assert!(matches!(reads.land(Wait::Yes).unwrap().outcome, Err(Failure::System(_))));
+}
+
+#[test]
+fn a_bell_ends_the_wait_and_reads_go_on() {
+    let _turn = turn();
+    let (mut reads, mut writer) = hanging(1);
+    let bell = reads.bell().unwrap();
+    bell.ring();
+    assert!(reads.land(Wait::Yes).is_none());
+    let ringer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(30));
+        bell.ring();
+    });
+    assert!(reads.land(Wait::Yes).is_none());
+    ringer.join().unwrap();
+    writer.write_all(b"0123456789abcdef").unwrap();
+    assert_eq!(reads.land(Wait::Yes).unwrap().bytes, b"0123456789abcdef");
+}
+
+#[test]
+fn a_port_that_fails_answers_every_read_and_takes_no_more() {
+    let _turn = turn();
+    let (mut reads, mut writer) = hanging(3);
+    // In place of the port something that is none.
+    let none = OwnedHandle::from(File::open(std::env::current_exe().unwrap()).unwrap());
+    let port = std::mem::replace(&mut reads.port().port, Arc::new(none));
+    let mut told: Vec<usize> = (0..3)
+        .map(|_| {
+            let landed = reads.land(Wait::Yes).unwrap();
+            assert!(matches!(landed.outcome, Err(Failure::System(_))), "{landed:?}");
+            landed.ticket
+        })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [0, 1, 2]);
+    reads.start(Order { ticket: 7, offset: 0, bytes: Vec::with_capacity(16), size: 16 });
+    let later = reads.land(Wait::Yes).unwrap();
+    assert!(later.ticket == 7 && later.outcome.is_err(), "{later:?}");
+    drop(reads);
+    let _ = writer.write_all(&[0; 64]);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(freed(), (0, 0), "what was out is leaked");
+    drop(port);
 }
