@@ -51,7 +51,13 @@
 //! | [`Scope::Session`] | `open` of what [`system_name`] says | `OpenFileMapping("NAME")`; C#'s `MemoryMappedFile.OpenExisting("NAME")`; Python's `mmap(…, tagname="NAME")` |
 //!
 //! (macOS keeps all in directories: `open`.) The other way round, [`open_foreign`] opens what such
-//! a program made. What peers can do to each other is in `docs/SAFETY.md`.
+//! a program made.
+//!
+//! [`SectionOptions::named`] opens what another program made on Unix only: there it is a persistent
+//! section like any other, because a file that has no mark does not tell who made it, and its
+//! length is the file's. On Windows the length of such a section is not known, so
+//! [`SectionOptions::named`] says `NotFound`, and to use [`open_foreign`]. Programs that are to
+//! behave alike everywhere use [`open_foreign`] for what is not this library's. What peers can do to each other is in `docs/SAFETY.md`.
 
 mod foreign;
 mod name;
@@ -189,7 +195,10 @@ impl Entry {
 /// The names of a scope, in alphabetical order. Names come and go meanwhile: one that was there all
 /// the time is in the list, one that was not may be.
 ///
-/// On Unix this also removes what killed processes left behind.
+/// On Unix this also removes what killed processes of this user left behind; root does so for all
+/// users, except in a [`Scope::Directory`]. It removes nothing that does not have the full mark of
+/// such a name, and no name that anybody has. What another user left is not in the list. An entry
+/// that cannot be looked into is, with [`InUse::Unknown`].
 ///
 /// # Errors
 /// `PermissionDenied`; `NotSupported` if the system has no place for such names; `NotFound` for a
@@ -207,7 +216,8 @@ pub fn list(scope: &Scope) -> Result<Vec<Entry>> {
 /// makes another section.
 ///
 /// # Errors
-/// `NotFound`; `PermissionDenied`; `NotMappable` for what is no section. `Busy` on Windows while
+/// `NotFound`, also for a name that ended processes left behind, which goes by this if the system
+/// lets it go; `PermissionDenied`; `NotMappable` for what is no section. `Busy` on Windows while
 /// anybody has it (close it instead: the system takes no name away), and if another process holds
 /// the directory's lock for too long.
 pub fn unlink(name: &Name, scope: &Scope) -> Result<()> {

@@ -50,8 +50,7 @@ fn create_by_renaming(
     permissions: u32,
     prepare: impl Fn(&File) -> io::Result<()>,
 ) -> io::Result<File> {
-    let create_new = |aside: &Path| sys::open(aside, Access::ReadWrite, Create::New, permissions);
-    let (file, aside) = create_aside(path, create_new)?;
+    let (file, aside) = beside(path, permissions)?;
     let outcome = prepare(&file).and_then(|()| sys::rename_new(&aside, path));
     if let Err(error) = outcome {
         // While the lock is held: without it the name may be another creator's a moment later. The
@@ -62,6 +61,21 @@ fn create_by_renaming(
         return Err(error);
     }
     Ok(let_go(file))
+}
+
+/// A new file beside `path`, and its name there, for a caller that renames it. It is locked as a
+/// proof that its creator lives.
+pub(crate) fn beside(path: &Path, permissions: u32) -> io::Result<(File, PathBuf)> {
+    create_aside(path, |aside| sys::open(aside, Access::ReadWrite, Create::New, permissions))
+}
+
+/// Whether a file name is one of [`beside`]'s.
+#[cfg(unix)]
+pub(crate) fn is_aside(name: &str) -> bool {
+    let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+    let number =
+        inner.and_then(|inner| inner.rsplit_once('.')).filter(|(name, _)| !name.is_empty());
+    number.is_some_and(|(_, number)| number.parse::<u32>().is_ok_and(|n| n.to_string() == number))
 }
 
 /// A file that is gone with its last user: without a name from the start, or under one that goes

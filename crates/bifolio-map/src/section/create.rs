@@ -90,7 +90,8 @@ impl SectionOptions {
     }
 
     /// The permission bits of a new file or named section on Unix, before the process's umask:
-    /// 0o600 unless said otherwise. Windows gives new files the rights of their directory; of named
+    /// 0o600 unless said otherwise. A named section cannot be executed, and its owner can always
+    /// read and write it: bits that deny that are `InvalidInput`. Windows gives new files the rights of their directory; of named
     /// sections it takes the last three bits for everybody's rights, and the owner has all.
     pub fn permissions(mut self, bits: u32) -> Self {
         self.permissions = Some(bits);

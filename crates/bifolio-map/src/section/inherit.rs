@@ -54,6 +54,11 @@ impl Section {
     /// What is done through it is seen by everybody who uses the section, and goes past what this
     /// crate keeps account of: writes and syncs that fail there are not remembered here.
     ///
+    /// On Unix a named section's file carries the lock (`flock`) that keeps its name alive. `lock`,
+    /// `try_lock`, `unlock` and so on of [`File`] change that lock, also through a duplicate: after
+    /// an `unlock` the name may be removed while the section is in use. To lock something, use
+    /// [`FileLock`](crate::FileLock), which is of another kind, or open the file anew.
+    ///
     /// ```
     /// # #[cfg(unix)] {
     /// # use bifolio_map::{Read, ReadWrite, Section, View};

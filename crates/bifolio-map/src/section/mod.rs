@@ -101,15 +101,7 @@ struct Inner {
     /// The length that the caller stated, of a section that another program made.
     stated: Option<u64>,
     /// What keeps the name alive. Dropped after the object: with it the name may go.
-    hold: Option<sys::Hold>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(hold) = &mut self.hold {
-            hold.before_close(&self.object);
-        }
-    }
+    _hold: Option<sys::Hold>,
 }
 
 impl Inner {
@@ -121,9 +113,9 @@ impl Inner {
         calls: Calls,
     ) -> Self {
         let (state, resizing) = (state::State::new(), resizing::Resizing::of(&object));
-        let (name, stated, hold) = (None, None, None);
+        let (name, stated, _hold) = (None, None, None);
         let locks = crate::lock::Held::default();
-        Self { object, access, kind, path, name, calls, state, resizing, locks, stated, hold }
+        Self { object, access, kind, path, name, calls, state, resizing, locks, stated, _hold }
     }
 }
 

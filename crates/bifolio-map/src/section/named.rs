@@ -32,7 +32,9 @@ impl SectionOptions {
 
     /// Lets a new name stand for the file at `path`, which must exist: others open the file by the
     /// name alone. The file keeps its own length and permissions, and stays when the name goes.
-    /// Whoever opens the name needs the right to open the file.
+    /// Whoever opens the name needs the right to open the file. On Unix the name itself is for its
+    /// owner alone to write, whatever [`permissions`](Self::permissions) says: who could change it
+    /// would lead others to any file. `NotSupported` if the file system cannot mark such a name.
     pub fn backed_by(mut self, path: impl Into<PathBuf>) -> Self {
         self.names.file = Some(path.into());
         self
@@ -68,7 +70,9 @@ impl SectionOptions {
     /// `OutOfMemory`, and then no name is left behind; `NotMappable` for a name that is a
     /// directory, a link or a socket; `NotSupported` where the system has no place for such
     /// names; `Busy` if a process that is removing the name does not go on; `InvalidInput` for
-    /// creating with [`Access::Read`].
+    /// creating with [`Access::Read`], or with [`permissions`](Self::permissions) that keep the
+    /// owner from reading or writing. On Unix, a name that another user's ended processes left
+    /// behind is `NotFound` for who opens it, and `PermissionDenied` for who creates it.
     pub fn named(&self, name: &Name) -> Result<Section> {
         let doing = match self.create {
             Create::New => "create the section",
@@ -78,6 +82,12 @@ impl SectionOptions {
             return Err(Error::new(ErrorKind::InvalidInput, doing)
                 .at_path(name.as_str())
                 .because("a new section has to be writable; add access(Access::ReadWrite)"));
+        }
+        if self.create != Create::Never && self.wanted_permissions() & 0o600 != 0o600 {
+            let bits = self.wanted_permissions();
+            return Err(Error::new(ErrorKind::InvalidInput, doing).at_path(name.as_str()).because(
+                format!("with permissions {bits:o} its owner could not open it, nor remove it"),
+            ));
         }
         let place = names::place(&self.names.scope, doing)?;
         let fail = |error: Error| names::explain(error.at_path(place.label_of(name.as_str())));
@@ -183,7 +193,7 @@ impl Section {
             None => (SectionKind::Named, place.label_of(name.as_str())),
         };
         let mut inner = Inner::new(object, access, kind, Some(path), Calls::Plain);
-        (inner.name, inner.hold) = (Some(name), Some(hold));
+        (inner.name, inner._hold) = (Some(name), Some(hold));
         Self { inner: Arc::new(inner) }
     }
 

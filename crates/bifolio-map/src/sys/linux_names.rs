@@ -1,15 +1,19 @@
 //! Where named sections are on Linux, and how an entry is marked.
 //!
 //! What this library has to know of an entry stands in mode bits, outside of the bytes, where
-//! `open` puts them before the entry has a name. Neither bit means anything to Linux on a file
-//! that nobody executes, and every user may set them on files of his own:
+//! `open` puts them before the entry has a name. The owner's files must not look marked by chance,
+//! since the marked are removed when nobody holds them. So a mark is a pattern that nobody gives a
+//! file of his own: the sticky bit, which means nothing to Linux on a file, and the right to execute
+//! for others but *not* for the owner.
 //!
-//! | bit | means |
+//! | special bits and executable for user, group, others | means |
 //! |---|---|
-//! | `S_ISVTX` (01000) | goes with its last handle |
-//! | `S_ISGID` (02000) | stands for a file elsewhere, whose path it holds |
+//! | sticky, `--x` for the group (01010) | goes with its last handle |
+//! | sticky, `--x` for others (01001) | stands for a file elsewhere, whose path it holds; persistent |
+//! | sticky, `--x` for both (01011) | the same, and goes with its last handle |
 //!
-//! An entry without them is persistent, or somebody else's.
+//! An entry with any other is persistent, or somebody else's. Writing keeps these bits, whoever
+//! writes; it takes the set-group-id bit from a file whose group the writer is not in.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -36,33 +40,37 @@ pub(super) fn make_machine_dir(_dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn bit(mark: Mark) -> u32 {
-    match mark {
-        Mark::GoesWithLastHandle => libc::S_ISVTX,
-        Mark::StandsForFile => libc::S_ISGID,
-    }
-}
+/// The bits that are part of a mark: all special ones, and those that say who may execute.
+const MARK_BITS: u32 = 0o7111;
 
 /// The bits with which a marked entry is created.
 pub(super) fn mode_of(marks: Marks) -> u32 {
-    Mark::ALL.iter().filter(|mark| marks.has(**mark)).map(|mark| bit(*mark)).sum()
+    match (marks.has(Mark::GoesWithLastHandle), marks.has(Mark::StandsForFile)) {
+        (false, false) => 0,
+        (true, false) => 0o1010,
+        (false, true) => 0o1001,
+        (true, true) => 0o1011,
+    }
+}
+
+/// The marks that a mode stands for: exactly these bits, or none.
+pub(super) fn marks_of(mode: u32) -> Marks {
+    let all = (0..4).map(|set| {
+        let chosen = Mark::ALL.into_iter().filter(|mark| set >> *mark as u32 & 1 == 1);
+        chosen.fold(Marks::NONE, Marks::with)
+    });
+    all.into_iter().find(|marks| mode_of(*marks) == mode & MARK_BITS).unwrap_or(Marks::NONE)
 }
 
 /// Marks an entry that has no name yet, or not its final one, if its creation did not.
 pub(super) fn mark(file: &File, marks: Marks) -> io::Result<()> {
-    let mode = file.metadata()?.mode() & 0o777;
+    let mode = file.metadata()?.mode() & 0o666 | 0o600;
     file.set_permissions(std::fs::Permissions::from_mode(mode | mode_of(marks)))
 }
 
 /// The marks of an entry.
 pub(super) fn marks(_file: &File, seen: &Metadata) -> Marks {
-    let mut marks = Marks::NONE;
-    for mark in Mark::ALL {
-        if seen.mode() & bit(mark) != 0 {
-            marks = marks.with(mark);
-        }
-    }
-    marks
+    marks_of(seen.mode())
 }
 
 /// Whether the files in a directory take the machine's memory, or those in the one above if it is

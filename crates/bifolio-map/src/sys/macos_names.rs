@@ -63,6 +63,10 @@ pub(super) fn mode_of(_marks: Marks) -> u32 {
 
 /// Marks an entry that has not got its final name yet.
 pub(super) fn mark(file: &File, marks: Marks) -> io::Result<()> {
+    let mode = file.metadata()?.mode() & 0o666;
+    if mode & 0o600 != 0o600 {
+        file.set_permissions(std::fs::Permissions::from_mode(mode | 0o600))?;
+    }
     for mark in Mark::ALL.into_iter().filter(|mark| marks.has(*mark)) {
         let name = attribute(mark).as_ptr();
         // SAFETY: the name ends with a zero, and a value of no bytes is not read.

@@ -13,14 +13,15 @@
 //! entry with the mark "goes with its last handle" that nobody holds is *dead*: it is no section
 //! any more, to nobody. Whoever can get the exclusive lock (EX) knows that it is dead.
 //!
-//! - **Create**: mark, size and allocate a file that has no name, take SH, then link it, which
-//!   never replaces anything. Before the link nobody can see it; after it, it is complete and held.
-//!   (Where files cannot be without a name: under a name aside, then renamed without replacing.)
+//! - **Create**: mark, size and allocate a file that has no name, make sure of the mark, take SH,
+//!   then link it, which never replaces anything. Before the link nobody can see it; after it, it is
+//!   complete and held. (Where files cannot be without a name: under a name aside, as all files of
+//!   this library, see `section/aside.rs`; then renamed without replacing.)
 //! - **Open**: EX is refused if anybody holds it: then take SH. If EX is granted it is dead: remove
 //!   it, and there is no such name. If SH is refused too, somebody is removing it: look again. After
 //!   the lock, ask what it is, and whether it still has its name: the remover may have been first.
-//! - **Close**: if SH cannot be turned into EX, others hold it: just let go. Otherwise let go, then
-//!   do what everybody does who passes by: if EX is granted, remove it.
+//! - **Close**: let go, then do what everybody does who passes by: open the entry anew, and if EX is
+//!   granted, remove it.
 //! - **Remove** = make sure that the name still leads to this very file, then unlink. Between the
 //!   two nobody else may remove it, or the next creator's new entry could be hit. Three rules:
 //!   1. who removes the dead has EX on the file;
@@ -31,13 +32,17 @@
 //!   So the common path, the last close, locks no directory. No lock outlives its process.
 //! - An entry without the mark is persistent or foreign. It is never removed but by rule 3. Holders
 //!   take SH where they can, only so that a list can tell whether it is in use.
+//! - Whose the dead are: a user removes only his own, and root anybody's where all names are ours or
+//!   the system's ([`Rights`]). Somebody else's dead name is no name either; but it is in the way of
+//!   a creator, who is told who can remove it.
 //!
 //! EX is never waited for, so there is no deadlock; a process that was stopped while it removes
 //! something is waited for up to [`PATIENCE`], then the answer is "busy".
 //!
 //! A descriptor that a forked child shares is one opening with one lock: it holds while either
-//! process has it. That is why a close does not take EX on its own opening for the last word, where
-//! it is granted in spite of the child; it opens the entry anew.
+//! process has it. So the lock of an opening that is held is never changed or given back, only
+//! closed. To ask for EX on it would be to lose SH for all who share it: the kernel gives up the old
+//! lock before it looks whether it can grant the new one.
 //!
 //! `flock` locks are of another kind than those of `FileLock`: they do not meet. Programs that
 //! share a section without this library hold nothing. They can also remove files (`rm`,
@@ -45,10 +50,9 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -56,12 +60,8 @@ use rustix::io::Errno;
 
 use super::names_here as here;
 use super::{Named, Object, Wanted};
-use crate::Space;
 use crate::names::Lifetime;
 use crate::section::{Access, Create};
-
-mod list;
-mod place;
 // Where bifolio-testkit steps through processes.
 #[cfg(all(
     test,
@@ -72,10 +72,12 @@ mod place;
 mod tests;
 
 pub(crate) use list::list_named;
+pub(super) use mark::{Mark, Marks};
 pub(crate) use place::{Place, ground_of, ground_of_place, place};
 
 use list::{Visit, visit};
-use place::Whose;
+use place::{Rights, Whose};
+use publish::publish_new;
 
 /// A step that the tests leave out or do at the wrong time, to see that they notice.
 #[cfg(all(
@@ -101,49 +103,13 @@ macro_rules! broken {
     };
 }
 
+mod list;
+mod mark;
+mod place;
+mod publish;
+
 /// How long a process that is removing something is waited for.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 2000 });
-
-/// How the names of files begin and end that have not got their final name yet.
-const ASIDE: (&str, &str) = (".", ".new");
-
-/// What is known of an entry outside of its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    GoesWithLastHandle,
-    StandsForFile,
-}
-
-impl Mark {
-    pub(super) const ALL: [Self; 2] = [Self::GoesWithLastHandle, Self::StandsForFile];
-}
-
-/// A set of marks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Marks(u8);
-
-impl Marks {
-    pub(super) const NONE: Self = Self(0);
-
-    pub(super) fn with(self, mark: Mark) -> Self {
-        Self(self.0 | 1 << mark as u8)
-    }
-
-    pub(super) fn has(self, mark: Mark) -> bool {
-        self.0 & 1 << mark as u8 != 0
-    }
-
-    fn of(wanted: &Wanted<'_>) -> Self {
-        let mut marks = Self::NONE;
-        if wanted.lifetime == Lifetime::LastHandle {
-            marks = marks.with(Mark::GoesWithLastHandle);
-        }
-        if wanted.file.is_some() {
-            marks = marks.with(Mark::StandsForFile);
-        }
-        marks
-    }
-}
 
 /// What keeps a name alive: its entry is held by the section's object, or by `entry` if the name
 /// stands for a file elsewhere. Dropped after the object, it removes the name if it was the last.
@@ -151,30 +117,14 @@ impl Marks {
 pub(crate) struct Hold {
     path: PathBuf,
     entry: Option<File>,
+    rights: Rights,
     /// Whether to look for the dead when it ends.
     looks: bool,
 }
 
 impl Hold {
-    fn new(path: PathBuf, entry: Option<File>, lifetime: Lifetime) -> Self {
-        Self { path, entry, looks: lifetime == Lifetime::LastHandle }
-    }
-
-    /// To be called before the object is closed: if somebody else holds the name, there is nothing
-    /// to look for afterwards. That costs one call instead of four.
-    ///
-    /// A lock that becomes another one goes first, so of two who ask at once the later one is
-    /// alone. EX granted is not yet the last word, see the head of this file; it is given back for
-    /// the child that may share this opening, so that others can still open the name.
-    pub(crate) fn before_close(&mut self, object: &Object) {
-        let opening = self.entry.as_ref().unwrap_or(object);
-        if !self.looks {
-            return;
-        }
-        match try_lock(opening, FlockOperation::NonBlockingLockExclusive) {
-            Ok(false) => self.looks = false,
-            _ => drop(flock(opening, FlockOperation::NonBlockingLockShared)),
-        }
+    fn new(path: PathBuf, entry: Option<File>, rights: Rights, lifetime: Lifetime) -> Self {
+        Self { path, entry, rights, looks: lifetime == Lifetime::LastHandle }
     }
 }
 
@@ -183,7 +133,7 @@ impl Drop for Hold {
         drop(self.entry.take());
         if self.looks {
             // What it cannot remove is dead all the same, and the next one tries again.
-            let _ = remove_if_dead(&self.path);
+            let _ = remove_if_dead(&self.path, self.rights);
         }
     }
 }
@@ -196,9 +146,14 @@ pub(crate) fn open_named(place: &Place, name: &str, access: Access) -> io::Resul
     loop {
         let entry = open_entry(&path, access).map_err(|error| place.explain(error))?;
         match hold(&entry, patience.is_fresh())? {
-            Held::Yes(seen) => return named(place, entry, &seen, path, access),
+            Held::Yes(seen) => {
+                // It may have been another directory for a moment.
+                place.check()?;
+                return named(place, entry, &seen, path, access);
+            }
             Held::Dead(seen) => {
-                remove(&path, &seen)?;
+                // If somebody else has to remove it, there is no such name all the same.
+                let _ = remove_dead(&path, &seen, place.rights);
                 return Err(io::ErrorKind::NotFound.into());
             }
             Held::LookAgain => patience.pause("the name")?,
@@ -216,25 +171,13 @@ fn named(
 ) -> io::Result<Named> {
     let marks = here::marks(&entry, seen);
     let lifetime = lifetime_of(marks);
-    if place.whose == Whose::User && seen.uid() != place.user {
-        // Only with rights of root, or in a directory that is not the one that was checked.
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("it is of user {}, not of {}", seen.uid(), place.user),
-        ));
-    }
+    place.rights.accept(seen)?;
     if !marks.has(Mark::StandsForFile) {
-        let hold = Hold::new(path, None, lifetime);
+        let hold = Hold::new(path, None, place.rights, lifetime);
         return Ok(Named { object: entry, hold, file: None });
     }
-    let hold = Hold::new(path, Some(entry), lifetime);
-    // Who may make entries could lead others to write into files of their own.
-    if place.whose != Whose::User && ![place.user, 0].contains(&seen.uid()) {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("it leads to a file, at the word of user {}", seen.uid()),
-        ));
-    }
+    let hold = Hold::new(path, Some(entry), place.rights, lifetime);
+    place.rights.follow(seen)?;
     let target = target_of(hold.entry.as_ref().expect("set above"))?;
     let object = open_target(&target, access)?;
     Ok(Named { object, hold, file: Some(target) })
@@ -245,7 +188,11 @@ fn target_of(entry: &File) -> io::Result<PathBuf> {
     let mut bytes = vec![0; libc::PATH_MAX as usize];
     let size = super::read_at(entry, 0, &mut bytes)?;
     bytes.truncate(size);
-    Ok(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
+    let path = PathBuf::from(std::ffi::OsString::from_vec(bytes));
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "it is marked as a file's name and holds none"))
 }
 
 /// The file that gets a name, or has one.
@@ -262,21 +209,23 @@ fn open_target(path: &Path, access: Access) -> io::Result<File> {
 /// Makes a section that appears under its name complete or not at all.
 pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io::Result<Named> {
     place.make()?;
-    let mut visit = visit(&place.dir);
+    let mut visit = visit(place);
     let path = place.dir.join(name);
     let target = wanted.file.map(std::path::absolute).transpose()?;
     let object = target.as_deref().map(|path| open_target(path, wanted.access)).transpose()?;
     let mut patience = Patience::new();
     let entry = loop {
-        match publish_new(&path, wanted, target.as_deref(), visit) {
+        match publish_new(&path, wanted, target.as_deref()) {
             // Somebody removed the directory since it was looked at.
             Err(error) if error.kind() == io::ErrorKind::NotFound && visit == Visit::Another => {
-                place.make_anew()?;
+                place.make()?;
                 visit = Visit::First;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if remove_if_dead(&path)? == Removed::No {
-                    return Err(error);
+                match remove_if_dead(&path, place.rights)? {
+                    Removed::Yes => {}
+                    Removed::No => return Err(error),
+                    Removed::Refused { owner } => return Err(left_behind_by(owner)),
                 }
             }
             // A sweeper took the name aside before it was held.
@@ -285,117 +234,35 @@ pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io
         }
         patience.pause("the name")?;
     };
-    let lifetime = wanted.lifetime;
-    Ok(match (object, target) {
+    let (rights, lifetime) = (place.rights, wanted.lifetime);
+    let named = match (object, target) {
         (Some(object), file) => {
-            Named { object, hold: Hold::new(path, Some(entry), lifetime), file }
+            Named { object, hold: Hold::new(path, Some(entry), rights, lifetime), file }
         }
-        (None, _) => Named { object: entry, hold: Hold::new(path, None, lifetime), file: None },
-    })
+        (None, _) => {
+            Named { object: entry, hold: Hold::new(path, None, rights, lifetime), file: None }
+        }
+    };
+    // It may have been another directory for a moment.
+    place.check()?;
+    Ok(named)
 }
 
-/// Whether a name is taken, by whatever.
+/// What is to be done about a dead name of somebody else's.
+fn left_behind_by(owner: u32) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!(
+            "processes of user {owner} that have ended left the name behind; that user or root can \
+             remove it (names::unlink)"
+        ),
+    )
+}
+
+/// Whether a name is taken, by whatever lives.
 pub(crate) fn is_taken(place: &Place, name: &str) -> io::Result<bool> {
     let path = place.dir.join(name);
-    Ok(path.symlink_metadata().is_ok() && remove_if_dead(&path)? == Removed::No)
-}
-
-/// Makes an entry and gives it its name, if nothing has it.
-fn publish_new(
-    path: &Path,
-    wanted: &Wanted<'_>,
-    target: Option<&Path>,
-    visit: Visit,
-) -> io::Result<File> {
-    let marks = if broken!(MarkedLate) { Marks::NONE } else { Marks::of(wanted) };
-    let mode = wanted.permissions & 0o777 | here::mode_of(marks);
-    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let (file, aside) = match super::create_unnamed(dir, mode) {
-        Some(file) => (file?, None),
-        None => Aside::create(path, mode).map(|(file, aside)| (file, Some(aside)))?,
-    };
-    // Not every system takes the mark with the mode, nor does every file system.
-    if here::mode_of(marks) == 0 || visit == Visit::First {
-        if here::marks(&file, &file.metadata()?) != marks {
-            here::mark(&file, marks)?;
-        }
-        if here::marks(&file, &file.metadata()?) != marks {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "its file system does not keep the mode bits that mark it",
-            ));
-        }
-    }
-    if !broken!(HeldLate) {
-        hold_new(&file)?;
-    }
-    if !broken!(SizedLate) {
-        fill(&file, wanted, target)?;
-    }
-    match aside {
-        None => super::publish_unnamed(&file, path)?,
-        Some(aside) => aside.rename(path)?,
-    }
-    if broken!(MarkedLate) {
-        here::mark(&file, Marks::of(wanted))?;
-    }
-    if broken!(HeldLate) {
-        hold_new(&file)?;
-    }
-    if broken!(SizedLate) {
-        fill(&file, wanted, target)?;
-    }
-    Ok(file)
-}
-
-fn hold_new(file: &File) -> io::Result<()> {
-    match flock(file, FlockOperation::NonBlockingLockShared) {
-        Err(Errno::WOULDBLOCK) => Err(io::ErrorKind::Interrupted.into()),
-        result => Ok(result?),
-    }
-}
-
-/// Gives a new entry its content: the length of a section, or the path of the file it stands for.
-fn fill(file: &File, wanted: &Wanted<'_>, target: Option<&Path>) -> io::Result<()> {
-    if let Some(target) = target {
-        return super::write_all_at(file, 0, target.as_os_str().as_bytes());
-    }
-    match wanted.space {
-        Space::Allocate if wanted.len > 0 => super::allocate_new(file, wanted.len),
-        _ => super::truncate(file, wanted.len),
-    }
-}
-
-/// The name of a file that has not got its final one yet. It goes if the file does not get one.
-struct Aside(PathBuf);
-
-impl Aside {
-    fn create(path: &Path, mode: u32) -> io::Result<(File, Self)> {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-        loop {
-            let (id, count) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-            let aside = path.with_file_name(format!("{}{name}.{id}.{count}{}", ASIDE.0, ASIDE.1));
-            match super::open(&aside, Access::ReadWrite, Create::New, mode) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => return Ok((result?, Self(aside))),
-            }
-        }
-    }
-
-    fn rename(self, path: &Path) -> io::Result<()> {
-        super::rename_new(&self.0, path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => io::ErrorKind::Interrupted.into(),
-            _ => error,
-        })
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        // After a rename there is none; otherwise what stays is swept with the dead.
-        let _ = std::fs::remove_file(&self.0);
-    }
+    Ok(path.symlink_metadata().is_ok() && remove_if_dead(&path, place.rights)? == Removed::No)
 }
 
 /// Opens an entry as it is, without following a link or waiting for a pipe's other end.
@@ -472,12 +339,14 @@ fn hold(entry: &File, first_try: bool) -> io::Result<Held> {
 enum Removed {
     /// It was dead and is gone, or was gone.
     Yes,
-    /// It lives, or is not for us to remove.
+    /// It lives, or is nothing that dies.
     No,
+    /// It is dead, and not for us to remove.
+    Refused { owner: u32 },
 }
 
-/// Removes an entry if it is marked and nobody holds it.
-fn remove_if_dead(path: &Path) -> io::Result<Removed> {
+/// Removes an entry if it is marked, nobody holds it, and it is ours.
+fn remove_if_dead(path: &Path, rights: Rights) -> io::Result<Removed> {
     let entry = match open_entry(path, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removed::Yes),
         // Not ours, or no section.
@@ -485,11 +354,7 @@ fn remove_if_dead(path: &Path) -> io::Result<Removed> {
         Ok(entry) => entry,
     };
     let seen = entry.metadata()?;
-    if !seen.is_file() {
-        return Ok(Removed::No);
-    }
-    let unfinished = is_aside(path);
-    if lifetime_of(here::marks(&entry, &seen)) == Lifetime::Persistent && !unfinished {
+    if !seen.is_file() || lifetime_of(here::marks(&entry, &seen)) == Lifetime::Persistent {
         return Ok(Removed::No);
     }
     let dead = try_lock(&entry, FlockOperation::NonBlockingLockExclusive)?;
@@ -497,13 +362,17 @@ fn remove_if_dead(path: &Path) -> io::Result<Removed> {
         // Looks whether anybody has it, and does not keep others from having it meanwhile.
         flock(&entry, FlockOperation::Unlock)?;
     }
-    if !dead {
-        return Ok(Removed::No);
-    }
-    match remove(path, &seen) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(Removed::No),
-        _ => Ok(Removed::Yes),
-    }
+    Ok(if dead { remove_dead(path, &seen, rights) } else { Removed::No })
+}
+
+/// Removes what is known to be dead, if it is ours: the caller has EX on it.
+fn remove_dead(path: &Path, seen: &Metadata, rights: Rights) -> Removed {
+    let removed = rights.may_remove_dead(seen)
+        && match remove(path, seen) {
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Ok(()) => true,
+        };
+    if removed { Removed::Yes } else { Removed::Refused { owner: seen.uid() } }
 }
 
 /// Unlinks a name if it leads to this very file; see the three rules at the head of this file.
@@ -529,18 +398,13 @@ pub(crate) fn unlink_named(place: &Place, name: &str) -> io::Result<()> {
         match hold(&entry, patience.is_fresh())? {
             Held::Yes(seen) => return remove(&path, &seen),
             Held::Dead(seen) => {
-                remove(&path, &seen)?;
+                // Whosever it is: here the caller means it.
+                let _ = remove(&path, &seen);
                 return Err(io::ErrorKind::NotFound.into());
             }
             Held::LookAgain => patience.pause("the name")?,
         }
     }
-}
-
-/// Whether a name is one aside: of a file that is being made.
-fn is_aside(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.starts_with(ASIDE.0) && name.ends_with(ASIDE.1)
 }
 
 /// Opens what another program made. It takes part in nothing.

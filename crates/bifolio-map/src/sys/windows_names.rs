@@ -176,10 +176,6 @@ pub(crate) struct Hold {
 
 impl Hold {
     const NOTHING: Self = Self { _state: None, _section: None };
-
-    /// The system counts handles.
-    #[expect(clippy::unused_self, reason = "elsewhere there is something to do")]
-    pub(crate) fn before_close(&mut self, _object: &Object) {}
 }
 
 /// What a name stands for at this moment.

@@ -48,6 +48,8 @@ mod names;
 mod names_linux;
 #[cfg(target_os = "linux")]
 mod names_peers;
+#[cfg(target_os = "linux")]
+mod names_safety;
 #[cfg(windows)]
 mod names_trust;
 #[cfg(windows)]

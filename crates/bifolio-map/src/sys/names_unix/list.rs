@@ -10,13 +10,13 @@ use rustix::fs::FlockOperation;
 
 use super::super::Found;
 use super::{
-    Mark, Place, Removed, Whose, here, is_aside, lifetime_of, open_entry, remove, remove_if_dead, target_of,
-    try_lock,
+    Mark, Place, Whose, here, lifetime_of, open_entry, remove_dead, remove_if_dead, target_of, try_lock,
 };
 use crate::names::{EntryKind, InUse, Lifetime};
 use crate::section::Access;
+use crate::section::aside::is_aside;
 
-/// The names of a place; what is dead in it is removed.
+/// The names of a place; what is dead in it, and ours, is removed.
 pub(crate) fn list_named(place: &Place) -> io::Result<Vec<Found>> {
     match place.check() {
         // The user's directory is made with the first name.
@@ -25,49 +25,54 @@ pub(crate) fn list_named(place: &Place) -> io::Result<Vec<Found>> {
     }
     let mut found = Vec::new();
     for entry in std::fs::read_dir(&place.dir).map_err(|error| place.explain(error))? {
-        let path = entry?.path();
-        if remove_if_dead(&path)? == Removed::No && !is_aside(&path) {
-            found.extend(look(place, &path));
-        }
+        found.extend(look(place, &entry?.path()));
     }
     Ok(found)
 }
 
-/// What is to be said of one entry; `None` if it went meanwhile.
+/// What is to be said of one entry; `None` if it is dead, or went meanwhile. What cannot be found
+/// out of one is no reason to keep quiet about the others.
 fn look(place: &Place, path: &Path) -> Option<Found> {
-    let seen = path.symlink_metadata().ok()?;
+    let seen = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        seen => seen.ok(),
+    };
     let name = path.file_name()?.to_string_lossy().into_owned();
-    let owner = seen.uid().to_string();
+    let owner = seen.as_ref().map(|seen| seen.uid().to_string()).unwrap_or_default();
     let (kind, lifetime) = (EntryKind::Other, Lifetime::Persistent);
     let mut found = Found { name, len: None, lifetime, in_use: InUse::Unknown, owner, kind };
-    if !seen.is_file() {
-        return Some(found);
-    }
+    // Nothing else is opened: that alone has effects on some devices.
+    let Some(seen) = seen.filter(std::fs::Metadata::is_file) else { return Some(found) };
     (found.kind, found.len) = (EntryKind::Section, Some(seen.len()));
-    let Ok(entry) = open_entry(path, Access::Read) else { return Some(found) };
-    let seen = entry.metadata().ok()?;
+    let aside = is_aside(&found.name);
+    let entry = match open_entry(path, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(_) => return (!aside).then_some(found),
+        Ok(entry) => entry,
+    };
+    let Ok(seen) = entry.metadata() else { return Some(found) };
     let marks = here::marks(&entry, &seen);
     found.lifetime = lifetime_of(marks);
-    if found.lifetime == Lifetime::Persistent && place.whose == Whose::Everybody {
-        // It may be a foreign program's, which may rely on such a lock.
-        return Some(found);
+    // What is not marked may be a foreign program's, which may rely on such a lock.
+    if found.lifetime == Lifetime::LastHandle || place.rights.whose != Whose::Everybody {
+        found.in_use = match try_lock(&entry, FlockOperation::NonBlockingLockExclusive) {
+            Ok(true) if found.lifetime == Lifetime::LastHandle => {
+                remove_dead(path, &seen, place.rights);
+                return None;
+            }
+            Ok(true) => InUse::No,
+            Ok(false) => InUse::Yes,
+            Err(_) => InUse::Unknown,
+        };
     }
-    found.in_use = match try_lock(&entry, FlockOperation::NonBlockingLockExclusive) {
-        // It has died since it was looked at above; who has EX removes it.
-        Ok(true) if found.lifetime == Lifetime::LastHandle => {
-            let _ = remove(path, &seen);
-            return None;
-        }
-        Ok(true) => InUse::No,
-        Ok(false) => InUse::Yes,
-        Err(_) => InUse::Unknown,
-    };
     if marks.has(Mark::StandsForFile) {
-        let target = target_of(&entry).ok()?;
-        found.len = target.metadata().ok().map(|file| file.len());
-        found.kind = EntryKind::File(target);
+        // Where it leads is said only if an opener would follow.
+        let target = place.rights.follow(&seen).and_then(|()| target_of(&entry)).ok();
+        let target = target.filter(|_| place.rights.accept(&seen).is_ok());
+        found.len = target.as_ref().and_then(|path| path.metadata().ok()).map(|file| file.len());
+        found.kind = target.map_or(EntryKind::Other, EntryKind::File);
     }
-    Some(found)
+    (!aside).then_some(found)
 }
 
 /// How often this process has been in a directory.
@@ -77,18 +82,18 @@ pub(super) enum Visit {
     Another,
 }
 
-/// Notes a visit. The first one removes the dead of the directory: names that nobody uses again (a
+/// Notes a visit. The first one removes our dead of the directory: names that nobody uses again (a
 /// process's number in them) are found by nobody else.
-pub(super) fn visit(dir: &Path) -> Visit {
+pub(super) fn visit(place: &Place) -> Visit {
     static VISITED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let mut visited = VISITED.lock().unwrap_or_else(|broken| broken.into_inner());
-    if visited.contains(dir) {
+    if visited.contains(&place.dir) {
         return Visit::Another;
     }
-    visited.insert(dir.to_path_buf());
+    visited.insert(place.dir.clone());
     drop(visited);
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let _ = remove_if_dead(&entry.path());
+    for entry in std::fs::read_dir(&place.dir).into_iter().flatten().flatten() {
+        let _ = remove_if_dead(&entry.path(), place.rights);
     }
     Visit::First
 }

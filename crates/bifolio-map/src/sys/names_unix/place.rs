@@ -2,9 +2,9 @@
 
 use std::fs::DirBuilder;
 use std::io;
+use std::fs::Metadata;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::{Ground, Object, Stuff};
 use super::here;
@@ -14,13 +14,50 @@ use crate::names::Scope;
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(super) dir: PathBuf,
-    pub(super) whose: Whose,
-    /// This process's user, asked for when the place was.
-    pub(super) user: u32,
+    pub(super) rights: Rights,
 }
 
-/// The user whose directory was found right, if any was.
-static CHECKED: AtomicU64 = AtomicU64::new(u64::MAX);
+/// What this process lets the owners of entries do, and may do to their entries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rights {
+    pub(super) whose: Whose,
+    /// This process's user, asked for when the place was.
+    user: u32,
+}
+
+impl Rights {
+    /// Whether a dead entry is ours to remove. Root is asked to tidy up only where all names are
+    /// this library's or the system's: elsewhere the files are somebody's own.
+    pub(super) fn may_remove_dead(self, seen: &Metadata) -> bool {
+        seen.uid() == self.user || self.user == 0 && self.whose != Whose::Caller
+    }
+
+    /// Whether an entry may be a section here. In the user's directory only the user's may, and
+    /// others there are only by rights of root, or if it is not the one that was checked.
+    pub(super) fn accept(self, seen: &Metadata) -> io::Result<()> {
+        if self.whose != Whose::User || seen.uid() == self.user {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("it is of user {}, not of {}", seen.uid(), self.user),
+        ))
+    }
+
+    /// Whether to go where an entry leads. Who may make entries, or change them, could lead others
+    /// to write into files of their own.
+    pub(super) fn follow(self, seen: &Metadata) -> io::Result<()> {
+        let why = if ![self.user, 0].contains(&seen.uid()) {
+            format!("it leads to a file, at the word of user {}", seen.uid())
+        } else if seen.mode() & 0o022 != 0 {
+            let mode = seen.mode() & 0o777;
+            format!("it leads to a file, and others than its owner may change where: mode {mode:o}")
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+    }
+}
 
 /// Who may make entries in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +78,7 @@ pub(crate) fn place(scope: &Scope) -> io::Result<Place> {
         Scope::Machine => (here::machine_dir(), Whose::Everybody),
         Scope::Directory(dir) => (std::path::absolute(dir)?, Whose::Caller),
     };
-    Ok(Place { dir, whose, user })
+    Ok(Place { dir, rights: Rights { whose, user } })
 }
 
 impl Place {
@@ -55,19 +92,15 @@ impl Place {
         self.dir.join(name)
     }
 
-    /// Makes sure that the user's directory is the user's: once in the life of the process. Its
-    /// parent is sticky or the user's own, so what is right once can be changed by the user and
-    /// root only, and what is opened in it has to be the user's as well.
+    /// Makes sure that the user's directory is the user's. Each time: whoever removes it (systemd
+    /// does, by `RemoveIPC`, when the user logs out) leaves its name to anybody.
     pub(super) fn check(&self) -> io::Result<()> {
-        if self.whose != Whose::User || CHECKED.load(Ordering::Relaxed) == u64::from(self.user) {
+        if self.rights.whose != Whose::User {
             return Ok(());
         }
         let found = self.dir.symlink_metadata().map_err(|error| self.explain(error))?;
-        let user = self.user;
-        let right = found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
-        if right {
-            // Relaxed: nothing else is read because of it.
-            CHECKED.store(u64::from(self.user), Ordering::Relaxed);
+        let user = self.rights.user;
+        if found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0 {
             return Ok(());
         }
         let (dir, owner, mode) = (self.dir.display(), found.uid(), found.mode() & 0o7777);
@@ -80,15 +113,9 @@ impl Place {
         ))
     }
 
-    /// Makes a directory that was there before, if it is one of ours to make.
-    pub(super) fn make_anew(&self) -> io::Result<()> {
-        CHECKED.store(u64::MAX, Ordering::Relaxed);
-        self.make()
-    }
-
     /// Makes the directory if it is one of ours to make.
     pub(super) fn make(&self) -> io::Result<()> {
-        match self.whose {
+        match self.rights.whose {
             Whose::Caller => Ok(()),
             Whose::Everybody => here::make_machine_dir(&self.dir),
             Whose::User => match self.check() {
@@ -107,7 +134,7 @@ impl Place {
 
     /// Says of a name that is not there that its directory is not, if so.
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
-        let parent = match self.whose {
+        let parent = match self.rights.whose {
             Whose::User => self.dir.parent().unwrap_or(&self.dir),
             Whose::Everybody | Whose::Caller => &self.dir,
         };
@@ -115,7 +142,7 @@ impl Place {
             return error;
         }
         let parent = parent.display();
-        if self.whose == Whose::Caller {
+        if self.rights.whose == Whose::Caller {
             return io::Error::new(io::ErrorKind::NotFound, format!("there is no {parent}"));
         }
         io::Error::new(
@@ -129,7 +156,7 @@ impl Place {
 pub(crate) fn ground_of_place(place: &Place) -> Option<Ground> {
     // The user's directory may be still to be made, in the same file system.
     let found = rustix::fs::statvfs(&place.dir).or_else(|error| match place.dir.parent() {
-        Some(parent) if place.whose == Whose::User => rustix::fs::statvfs(parent),
+        Some(parent) if place.rights.whose == Whose::User => rustix::fs::statvfs(parent),
         _ => Err(error),
     });
     found.ok().map(|found| ground(&found, here::takes_memory_in(&place.dir)))

@@ -16,6 +16,7 @@ use bifolio_testkit::step::{
 use bifolio_testkit::{budget, this_test};
 
 use super::*;
+use crate::Space;
 use crate::names::Scope;
 
 bifolio_testkit::seeded_bugs! {
@@ -35,6 +36,10 @@ bifolio_testkit::seeded_bugs! {
         RemovedUnlocked,
         /// Removers do not look whether the name still leads to what they found dead.
         RemovedUnseen,
+        /// A close asks on its own opening whether it is the last.
+        ConvertedOnClose,
+        /// Creators do not look whether the entry is marked.
+        MarksNotSeen,
     }
 }
 
@@ -104,8 +109,13 @@ fn open(place: &Place) -> io::Result<Named> {
 
 /// Closes as a section does, if there is one.
 fn close(named: impl Into<Option<Named>>) {
-    if let Some(mut named) = named.into() {
-        named.hold.before_close(&named.object);
+    let Some(named) = named.into() else { return };
+    if Twin::ConvertedOnClose.is_on() {
+        let exclusive = FlockOperation::NonBlockingLockExclusive;
+        if !try_lock(&named.object, exclusive).expect("a lock") {
+            // The kernel has given up the shared one, and the name is left to the others.
+            std::mem::forget(named.hold);
+        }
     }
 }
 
@@ -114,7 +124,11 @@ fn play(scene: Scene) {
     let dir = PathBuf::from(std::env::var_os(DIRECTORY).expect("the parent's directory"));
     let place = place_in(&dir);
     // The process's first look around is no part of the scenes.
-    visit(&dir);
+    visit(&place);
+    if matches!(scene, Scene::CreateKilled | Scene::CloseKilled) {
+        // The umask takes from the marks as well.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    }
     let twin = std::env::var(TWIN).unwrap_or_default();
     let twin = Twin::ALL.iter().find(|other| format!("{other:?}") == twin);
     let work = || match scene {
@@ -283,6 +297,25 @@ fn run(
     }
 }
 
+/// That a name stays with its creator, whose child has closed it while a third had it. The child is
+/// played by a second descriptor of the creator's opening, which is what a fork gives it.
+fn a_childs_close_leaves_the_name() -> Result<(), String> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = place_in(dir.path());
+    let creator = create(&place).expect("a new name");
+    let of_the_child = Named {
+        object: creator.object.try_clone().expect("a descriptor"),
+        hold: Hold::new(place.dir.join(NAME), None, place.rights, Lifetime::LastHandle),
+        file: None,
+    };
+    let third = open(&place).expect("the name");
+    close(of_the_child);
+    close(third);
+    leads_to(&place, &creator)?;
+    close(creator);
+    gone(&place)
+}
+
 /// One scene at a time: between fork and exec a child of another test would share this process's
 /// openings, and keep names alive for a moment.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -344,6 +377,12 @@ fn an_unlink_and_a_close_at_once_leave_no_dead_name() {
 }
 
 #[test]
+fn a_child_that_closes_a_name_leaves_it_to_its_parent() {
+    let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
+    a_childs_close_leaves_the_name().expect("the name stays, then goes");
+}
+
+#[test]
 fn every_step_that_the_protocol_needs_is_missed_when_it_is_left_out() {
     if let Some(scene) = child::role().as_deref().and_then(Scene::named) {
         return play(scene);
@@ -353,6 +392,12 @@ fn every_step_that_the_protocol_needs_is_missed_when_it_is_left_out() {
     let mut skipped = None;
     let hunt = |twin: Twin, _: Hunt| {
         let mut after = 0;
+        if twin == Twin::ConvertedOnClose {
+            return match twin.while_on(a_childs_close_leaves_the_name) {
+                Err(by) => Verdict::Caught { by, after },
+                Ok(()) => Verdict::Missed { after: 1 },
+            };
+        }
         for scene in Scene::ALL {
             match run(test, scene, Some(twin), Visit::AroundCalls) {
                 Err(Obstacle::Failed(by)) => {
