@@ -37,7 +37,11 @@ pub fn write_file(
     // A link is written through, so that `rename` does not replace the link by a file.
     let target = match fs::canonicalize(path) {
         Ok(target) => target,
-        Err(_) => path.to_owned(),
+        // One that leads nowhere yet is written through too, as a shell does.
+        Err(_) => match (fs::read_link(path), path.parent()) {
+            (Ok(target), Some(parent)) => parent.join(target),
+            _ => path.to_owned(),
+        },
     };
     let old = fs::metadata(&target).ok();
     match &old {
@@ -159,6 +163,11 @@ mod tests {
         write(&link, Existing::Replace, "two").expect("replaced");
         assert_eq!(fs::read_to_string(&path).expect("readable"), "two");
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        let dangling = dir.path().join("dangling");
+        std::os::unix::fs::symlink("later", &dangling).expect("linked");
+        write(&dangling, Existing::Replace, "three").expect("written through");
+        assert!(fs::symlink_metadata(&dangling).expect("there").is_symlink());
+        assert_eq!(fs::read_to_string(dir.path().join("later")).expect("readable"), "three");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
     }
 }

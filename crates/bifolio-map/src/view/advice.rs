@@ -1,11 +1,12 @@
 //! Advice, prefetch, dropping pages, locking them in memory, and flushing.
 
+use std::marker::PhantomData;
 use std::ops::{Range, RangeBounds};
 
 use super::explain::Doing;
 use super::{Mode, ReadWrite, Shared, View};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Stop;
+use crate::memory::{Span, Stop};
 use crate::{Flush, page_size, sys};
 
 /// What a program knows about how it will use a range. All of it is about speed and memory, none
@@ -130,7 +131,7 @@ impl<M: Mode> View<M> {
     pub fn lock_in_memory(&self, range: impl RangeBounds<u64>) -> Result<MemoryLock<M>> {
         let range = self.resolve(range, Doing::Lock.verb())?;
         self.span.lock(&range).map_err(|error| self.explain_lock(error, &range))?;
-        let lock = MemoryLock { view: self.clone(), range };
+        let lock = MemoryLock { span: self.span.clone(), range, mode: PhantomData };
         if sys::LOCKING_MAY_COPY {
             self.note_private(&lock.range);
         }
@@ -240,12 +241,14 @@ impl View<ReadWrite> {
 #[derive(Debug)]
 #[must_use = "the pages are let go when the lock is dropped"]
 pub struct MemoryLock<M: Mode> {
-    view: View<M>,
+    /// The memory alone: the file is closed when the section and its views are dropped.
+    span: Span,
     range: Range<usize>,
+    mode: PhantomData<M>,
 }
 
 impl<M: Mode> Drop for MemoryLock<M> {
     fn drop(&mut self) {
-        self.view.span.unlock(&self.range);
+        self.span.unlock(&self.range);
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct BudgetArgs {
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes: u64,
+    /// What says so, if it is not the user.
+    limit: String,
     left: AtomicU64,
     /// Bytes that were wanted and not granted.
     refused: AtomicU64,
@@ -38,16 +40,19 @@ const LOOK_EVERY: u64 = 256 << 20;
 impl Budget {
     /// Asks how much room there is. A budget above it is cut down to it.
     pub(super) fn of(args: BudgetArgs) -> Result<Self, CliError> {
-        let room = memory_room()?.bytes;
+        let found = memory_room()?;
+        let room = found.bytes;
         let wanted = args.budget.of(room).map_err(|error| {
             CliError::new(Exit::Usage, error.to_string()).next("a smaller --budget")
         })?;
-        Ok(Self::new(wanted.min(room), room / 20))
+        let limit = format!("{} leaves {}", found.limit, format_bytes(room));
+        Ok(Self { limit, ..Self::new(wanted.min(room), room / 20) })
     }
 
     fn new(bytes: u64, reserve: u64) -> Self {
         Self {
             bytes,
+            limit: String::new(),
             left: AtomicU64::new(bytes),
             refused: AtomicU64::new(0),
             reserve,
@@ -90,6 +95,21 @@ impl Budget {
     /// Bytes that did not fit.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// An error if all of it cannot be had, before any of it is taken.
+    pub(super) fn require(&self, wanted: u64) -> Result<(), CliError> {
+        if self.take(wanted) == wanted {
+            return Ok(());
+        }
+        let what = format!(
+            "nothing was locked: {} do not fit the budget of {} ({})",
+            format_bytes(wanted),
+            format_bytes(self.bytes),
+            self.limit
+        );
+        Err(CliError::new(Exit::Refused, what)
+            .next("fewer files, a part of them, or more --budget"))
     }
 
     /// An error if something did not fit.

@@ -1,5 +1,6 @@
 //! `bifolio page evict`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bifolio::map::residency::WriteBack;
@@ -101,7 +102,8 @@ impl Sums {
 
 struct Evictor {
     write_back: WriteBack,
-    sums: Vec<Sums>,
+    /// By the number of the path, for those that led to a file.
+    sums: BTreeMap<usize, Sums>,
     total: Sums,
 }
 
@@ -118,11 +120,18 @@ impl Worker for Evictor {
             in_use: if lives_in_memory { Some(0) } else { in_use },
             in_memory: if lives_in_memory { in_use } else { Some(0) },
         };
-        self.sums[found.argument].add(&sums);
+        self.sums.entry(found.argument).or_insert(Sums::NONE).add(&sums);
         if !found.again {
             self.total.add(&sums);
         }
         Ok(())
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.total.add(&other.total);
+        for (argument, sums) in other.sums {
+            self.sums.entry(argument).or_insert(Sums::NONE).add(&sums);
+        }
     }
 }
 
@@ -135,21 +144,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     let write_back = if args.no_write_back { WriteBack::No } else { WriteBack::First };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let walk = Walk::begin(&args.walk, threads)?;
-    let workers = walk.run(|| Evictor {
-        write_back,
-        sums: vec![Sums::NONE; walk.roots.len()],
-        total: Sums::NONE,
-    })?;
-    let mut total = Sums::NONE;
-    let mut sums = vec![Sums::NONE; walk.roots.len()];
-    for worker in &workers {
-        total.add(&worker.total);
-        sums.iter_mut().zip(&worker.sums).for_each(|(sum, other)| sum.add(other));
-    }
+    let new_worker = || Evictor { write_back, sums: BTreeMap::new(), total: Sums::NONE };
+    let Evictor { sums, total, .. } = walk.run(new_worker)?;
     let mut rows = context.rows(SCHEMA)?;
-    for ((path, root), sums) in walk.roots.iter().zip(&sums) {
+    for (argument, (path, root)) in walk.roots.iter().enumerate() {
         if *root != Root::Nothing {
-            rows.row(&sums.values(path))?;
+            rows.row(&sums.get(&argument).unwrap_or(&Sums::NONE).values(path))?;
         }
     }
     if walk.roots.len() > 1 {

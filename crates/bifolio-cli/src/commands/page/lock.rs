@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bifolio::map::{MemoryLock, Read, Section, View};
 
-use super::NOTES;
+use super::budget::{Budget, BudgetArgs};
 use super::walk::{Found, Walk, WalkArgs, Worker};
+use super::{NOTES, bytes, crew};
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
@@ -22,11 +25,15 @@ use crate::units::format_bytes;
 /// The files are read in and locked: no access to them waits for a device. With a command after
 /// `--`, it is run when everything is locked, and its exit code is the one of this program.
 /// Without one, a record is written when everything is locked, and the locks are held until
-/// Ctrl-C. What a process may lock is limited (`ulimit -l`); an error names the limit.
+/// Ctrl-C. Holes are left out. What does not fit the budget as a whole is not locked at all: exit
+/// code 6. What a process may lock is limited too (`ulimit -l`); an error names the limit.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     walk: WalkArgs,
+
+    #[command(flatten)]
+    budget: BudgetArgs,
 
     /// The command, and its arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -52,49 +59,130 @@ const SCHEMA: Schema = Schema {
 /// Locked at a time, so that Ctrl-C is heard.
 const PIECE: u64 = 64 << 20;
 
-#[derive(Debug, Default)]
-struct Locker {
-    files: u64,
-    bytes: u64,
-    locks: Vec<MemoryLock<Read>>,
+/// What is to be locked of a file: its data. Holes take no time to read, but memory.
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    data: Vec<Range<u64>>,
 }
 
-impl Worker for Locker {
+/// Finds what is to be locked, and how much memory that takes.
+#[derive(Debug, Default)]
+struct Planner {
+    parts: Vec<Part>,
+    /// Bytes of data.
+    bytes: u64,
+    /// The same in whole pages.
+    memory: u64,
+}
+
+impl Worker for Planner {
     fn visit(&mut self, found: Found) -> Result<(), bifolio::map::Error> {
-        let Range { start, end } = found.range;
-        if found.again || start >= end {
+        let (file, range) = (found.file, found.range);
+        if found.again || range.is_empty() {
             return Ok(());
         }
-        // The rest is on its way while the first pieces are locked.
-        found.file.prefetch(start..end)?;
-        let view: View<Read> = Section::open(found.file.path())?.view_of(start..end)?;
-        let mut at = 0;
-        while at < view.len() && !interrupt::is_requested() {
-            let piece = at..view.len().min(at + PIECE);
-            at = piece.end;
-            self.locks.push(view.lock_in_memory(piece)?);
+        let holes = if file.allocated() < file.len() { file.holes()? } else { Vec::new() };
+        let data = between(range, &holes);
+        let page = bytes(1);
+        for part in &data {
+            self.bytes += part.end - part.start;
+            self.memory += (part.end.div_ceil(page) - part.start / page) * page;
         }
-        self.files += 1;
-        self.bytes += end - start;
+        self.parts.push(Part { path: file.path().to_path_buf(), data });
         Ok(())
     }
+
+    fn absorb(&mut self, other: Self) {
+        self.parts.extend(other.parts);
+        self.bytes += other.bytes;
+        self.memory += other.memory;
+    }
+}
+
+/// What of a range lies between the holes.
+fn between(range: Range<u64>, holes: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut data = Vec::new();
+    let mut at = range.start;
+    for hole in holes {
+        if at < hole.start.min(range.end) {
+            data.push(at..hole.start.min(range.end));
+        }
+        at = at.max(hole.end);
+    }
+    if at < range.end {
+        data.push(at..range.end);
+    }
+    data
+}
+
+/// Locks one file. Its descriptor is closed when that is done: the locks need none.
+fn lock_one(part: &Part) -> Result<Vec<MemoryLock<Read>>, bifolio::map::Error> {
+    let (Some(first), Some(last)) = (part.data.first(), part.data.last()) else {
+        return Ok(Vec::new());
+    };
+    let start = first.start;
+    let view: View<Read> = Section::open(&part.path)?.view_of(start..last.end)?;
+    let mut locks = Vec::new();
+    for data in &part.data {
+        let (mut at, end) = (data.start - start, data.end - start);
+        // The rest is on its way while the first pieces are locked.
+        view.prefetch(at..end)?;
+        while at < end && !interrupt::is_requested() {
+            let piece = at..end.min(at + PIECE);
+            at = piece.end;
+            locks.push(view.lock_in_memory(piece)?);
+        }
+    }
+    Ok(locks)
+}
+
+/// Locks everything by several threads.
+fn lock_all(parts: &[Part], threads: usize, walk: &Walk) -> Vec<MemoryLock<Read>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut locks = Vec::new();
+        while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // After the first failure no command will run.
+            if interrupt::is_requested() || walk.has_failed() {
+                break;
+            }
+            match lock_one(part) {
+                Ok(more) => locks.extend(more),
+                Err(error) => walk.failed(&part.path, &error),
+            }
+        }
+        locks
+    };
+    crew::together(threads.min(parts.len()), work).into_iter().flatten().collect()
 }
 
 /// Runs it.
 ///
 /// # Errors
-/// [`Exit::Failure`] if something could not be locked: then no command is run. As `page stat`.
+/// [`Exit::Refused`] if all of it does not fit the budget, [`Exit::Failure`] if something could not
+/// be locked: then no command is run. As `page stat`.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
-    let threads = super::reader::threads();
+    let threads = args.walk.threads(super::reader::threads());
     let walk = Walk::begin(&args.walk, threads)?;
-    let lockers = walk.run(Locker::default)?;
+    let plan = walk.run(Planner::default)?;
+    let mut locks = Vec::new();
+    if !walk.has_failed() {
+        if plan.parts.is_empty() && walk.has_shorter_files() {
+            walk.finish(context)?;
+            let what = "nothing was locked: every file is shorter than the range";
+            return Err(CliError::new(Exit::Usage, what));
+        }
+        Budget::of(args.budget)?.require(plan.memory)?;
+        locks = lock_all(&plan.parts, threads, &walk);
+        interrupt::check()?;
+    }
     walk.finish(context)?;
-    let files = lockers.iter().map(|locker| locker.files).sum();
-    let bytes = lockers.iter().map(|locker| locker.bytes).sum();
+    let (files, bytes) = (plan.parts.len() as u64, plan.bytes);
     if let Some((program, arguments)) = args.command.split_first() {
         context.message(&format!("{} are locked in memory", format_bytes(bytes)));
         let status = run_command(program, arguments)?;
-        drop(lockers);
+        drop(locks);
         context.finish()?;
         std::process::exit(status);
     }
@@ -122,4 +210,19 @@ fn signal(status: std::process::ExitStatus) -> i32 {
 #[cfg(not(unix))]
 fn signal(_status: std::process::ExitStatus) -> i32 {
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_no_data() {
+        let holes = [10..20, 40..50];
+        assert_eq!(between(5..45, &holes), [5..10, 20..40]);
+        assert_eq!(between(12..60, &holes), [20..40, 50..60]);
+        assert_eq!(between(0..5, &holes).first(), Some(&(0..5)));
+        assert_eq!(between(12..15, &holes), []);
+        assert_eq!(between(0..7, &[]).first(), Some(&(0..7)));
+    }
 }

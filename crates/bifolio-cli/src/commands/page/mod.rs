@@ -4,7 +4,9 @@
 //! [`bifolio::map::residency`].
 
 mod budget;
+mod crew;
 mod evict;
+mod links;
 mod lock;
 mod map;
 mod paper;
@@ -15,6 +17,7 @@ mod saved;
 mod stat;
 mod strip;
 mod touch;
+mod troubles;
 mod walk;
 mod watch;
 mod who;

@@ -19,7 +19,8 @@ use bifolio::map::residency::CachedFile;
 
 use super::budget::Budget;
 use super::bytes;
-use super::walk::{Found, Worker, joined, lock};
+use super::crew::{self, Crew};
+use super::walk::{Found, Worker, lock};
 use crate::failure::CliError;
 use crate::interrupt;
 use crate::progress::{Progress, Unit};
@@ -32,8 +33,6 @@ const SMALL: u64 = 256 << 10;
 const SEGMENT: u64 = 64 << 20;
 /// After so much Ctrl-C is heard, and progress shown.
 const PIECE: u64 = 4 << 20;
-/// Files that a thread has asked for and not waited for yet.
-const AHEAD: usize = 48;
 /// Where bytes go by the way: small enough to stay in the processor's cache.
 const SCRATCH: usize = 256 << 10;
 
@@ -54,6 +53,7 @@ pub(super) struct Reader {
     done: AtomicU64,
     /// Large files, left for the second half.
     large: Mutex<VecDeque<Part>>,
+    crew: Crew,
 }
 
 /// A part of a large file that is to be read.
@@ -74,9 +74,15 @@ enum Reach {
 }
 
 impl Reader {
-    pub(super) fn new(budget: Budget) -> Self {
+    /// For so many threads.
+    pub(super) fn new(budget: Budget, threads: usize) -> Self {
         let (already, read, done) = Default::default();
-        Self { budget, already, read, done, large: Mutex::default() }
+        Self { budget, already, read, done, large: Mutex::default(), crew: Crew::of(threads) }
+    }
+
+    /// Threads that may read.
+    pub(super) fn threads(&self) -> usize {
+        self.crew.threads
     }
 
     pub(super) fn already(&self) -> u64 {
@@ -124,14 +130,10 @@ impl Reader {
         Ok(Some(range.start..end))
     }
 
-    /// Reads the large files, by so many threads.
-    pub(super) fn read_large(&self, threads: usize) -> Vec<Failure> {
-        let threads = threads.min(lock(&self.large).len().saturating_mul(4)).max(1);
-        let work = || self.read_segments();
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            running.into_iter().flat_map(joined).collect()
-        })
+    /// Reads the large files.
+    pub(super) fn read_large(&self) -> Vec<Failure> {
+        let threads = self.crew.threads.min(lock(&self.large).len().saturating_mul(4));
+        crew::together(threads, || self.read_segments()).into_iter().flatten().collect()
     }
 
     /// The next segment that nobody reads yet.
@@ -222,7 +224,7 @@ impl Hand<'_> {
         if !small.is_empty() {
             self.pending.push_back((file, small));
         }
-        if self.pending.len() > AHEAD { self.wait_for_one() } else { Ok(()) }
+        if self.pending.len() > self.reader.crew.ahead { self.wait_for_one() } else { Ok(()) }
     }
 
     fn wait_for_one(&mut self) -> Result<(), bifolio::map::Error> {
@@ -258,37 +260,34 @@ impl Worker for Hand<'_> {
     fn finish(&mut self) -> Vec<(PathBuf, bifolio::map::Error)> {
         self.wait()
     }
+
+    fn absorb(&mut self, other: Self) {
+        self.files += other.files;
+    }
 }
 
-/// Does `work` on another thread and shows meanwhile how many bytes were read in.
-pub(super) fn with_progress<T: Send>(
+/// Does `work`, and shows meanwhile how many bytes were read in, if there is a thread for that.
+pub(super) fn with_progress<T>(
     reader: &Reader,
     title: &str,
-    work: impl FnOnce() -> T + Send,
+    work: impl FnOnce() -> T,
 ) -> Result<T, CliError> {
-    let mut progress = Progress::open_ended(title, Unit::Bytes);
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        scope.spawn(move || sender.send(work()));
-        let mut shown = 0;
-        let done = loop {
-            match receiver.recv_timeout(Duration::from_millis(100)) {
-                Ok(done) => break done,
-                Err(RecvTimeoutError::Timeout) => {
-                    let done = reader.done.load(Ordering::Relaxed);
-                    // After Ctrl-C the threads end by themselves; then the error is told.
-                    let _ = progress.advance(done - shown);
-                    shown = done;
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(CliError::new(
-                        crate::exit::Exit::Failure,
-                        "a thread that reads files in has panicked",
-                    ));
-                }
+    let done = std::thread::scope(|scope| {
+        // It is dropped when the work ends, however it ends, and so does the thread.
+        let (_working, ended) = mpsc::channel::<()>();
+        let show = move || {
+            let mut progress = Progress::open_ended(title, Unit::Bytes);
+            let mut shown = 0;
+            while ended.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+                let done = reader.done.load(Ordering::Relaxed);
+                // After Ctrl-C the threads end by themselves; then the error is told.
+                let _ = progress.advance(done - shown);
+                shown = done;
             }
         };
-        interrupt::check()?;
-        Ok(done)
-    })
+        let _ = std::thread::Builder::new().spawn_scoped(scope, show);
+        work()
+    });
+    interrupt::check()?;
+    Ok(done)
 }

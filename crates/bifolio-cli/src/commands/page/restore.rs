@@ -9,9 +9,9 @@ use bifolio::map::ErrorKind;
 use bifolio::map::residency::{CachedFile, bytes_from_disk};
 
 use super::budget::{Budget, BudgetArgs};
+use super::crew;
 use super::reader::{self, Hand, Reader};
 use super::saved::{self, Entry, Identity};
-use super::walk::joined;
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
@@ -97,11 +97,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     let entries = saved::read(&mut BufReader::new(args.from.open()?))
         .or_try("bifolio page save PATH --to FILE")
         .at(&place)?;
-    let reader = Reader::new(Budget::of(args.budget)?);
     let threads = args.threads.map_or_else(reader::threads, std::num::NonZeroUsize::get);
+    let reader = Reader::new(Budget::of(args.budget)?, threads);
     let skipped = reader::with_progress(&reader, "restoring", || {
-        let mut skipped = restore(&entries, &reader, threads);
-        let failures = reader.read_large(threads);
+        let mut skipped = restore(&entries, &reader);
+        let failures = reader.read_large();
         skipped.extend(failures.into_iter().map(|(path, error)| Skipped::Failed(path, error)));
         skipped
     })?;
@@ -134,7 +134,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
 }
 
 /// Reads in the small files, and notes the large ones.
-fn restore(entries: &[Entry], reader: &Reader, threads: usize) -> Vec<Skipped> {
+fn restore(entries: &[Entry], reader: &Reader) -> Vec<Skipped> {
     let next = AtomicUsize::new(0);
     let work = || {
         let (mut hand, mut skipped) = (reader.hand(), Vec::new());
@@ -147,10 +147,9 @@ fn restore(entries: &[Entry], reader: &Reader, threads: usize) -> Vec<Skipped> {
         skipped.extend(failures.map(|(path, error)| Skipped::Failed(path, error)));
         skipped
     };
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running.into_iter().flat_map(joined).collect()
-    })
+    // More threads than files would have nothing to do.
+    let threads = reader.threads().min(entries.len());
+    crew::together(threads, work).into_iter().flatten().collect()
 }
 
 fn restore_one(entry: &Entry, hand: &mut Hand<'_>) -> Result<(), Skipped> {

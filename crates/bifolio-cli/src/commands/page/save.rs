@@ -12,13 +12,14 @@ use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
 use crate::failure::{CliError, Locate};
-use crate::output::{Field, Schema, Value};
+use crate::output::{Field, Schema, Value, printable};
 use crate::replace::{Existing, write_file};
 
 /// Write down which parts of files are in memory, for `page restore` after a restart
 ///
 /// The format is in FORMAT.md of bifolio-cli: a line for each file with its runs of pages, and by
-/// what it is known again. The file appears complete or not at all.
+/// what it is known again. The file appears complete or not at all, and an older one stays if
+/// anything could not be looked at.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -76,6 +77,10 @@ impl Worker for Saver {
         }
         Ok(())
     }
+
+    fn absorb(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+    }
 }
 
 /// Runs it.
@@ -87,8 +92,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     let to_stdout = args.to.as_os_str() == "-";
     require_told_of(&args.walk, context)?;
     let walk = Walk::begin(&args.walk, threads)?;
-    let savers = walk.run(Saver::default)?;
-    let mut entries: Vec<Entry> = savers.into_iter().flat_map(|saver| saver.entries).collect();
+    let mut entries = walk.run(Saver::default)?.entries;
     entries.sort_by(|one, other| one.path.cmp(&other.path));
     let now = SystemTime::now();
     if entries.is_empty() && walk.roots.iter().all(|(_, root)| *root == super::walk::Root::Nothing)
@@ -99,12 +103,24 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
         saved::write(context.out(), now, &entries)?;
         return walk.finish(context);
     }
-    let exists = args.to.try_exists().at(&args.to)?;
+    let failed = walk.has_failed();
+    // A link that leads nowhere is there too.
+    let exists = match args.to.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        found => found.map(|_| true).at(&args.to)?,
+    };
     let permission = match (exists, args.consent.consent()) {
         (false, Consent::Ask) => Permission::Do,
         (_, consent) => context.permission(consent, &format!("replace {}", args.to.display()))?,
     };
-    if permission == Permission::Do {
+    if permission == Permission::OnlyTell {
+        context.message("this was a dry run: nothing was written");
+    } else if exists && failed {
+        // What is known now is less than what there is; the older set may be worth more.
+        context
+            .message(&format!("{} was left as it was", printable(&args.to.display().to_string())));
+        return walk.finish(context);
+    } else {
         let existing = if exists { Existing::Replace } else { Existing::Keep };
         write_file(&args.to, existing, |out| {
             let mut out = std::io::BufWriter::new(out);

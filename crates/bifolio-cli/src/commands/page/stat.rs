@@ -1,11 +1,13 @@
 //! `bifolio page stat`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bifolio::map::residency::Residency;
 
 use super::paper::Paper;
 use super::strip::{self, Mark};
+use super::troubles::is_block_device;
 use super::walk::{Found, Root, Walk, WalkArgs, Worker};
 use super::{bytes, require_told_of};
 use crate::context::Context;
@@ -77,19 +79,21 @@ pub(super) enum Subject {
 pub(super) struct Sums {
     pub(super) files: u64,
     pub(super) length: u64,
-    pub(super) allocated: u64,
+    /// `None` for a part of a file: nobody knows how much of it that is.
+    pub(super) allocated: Option<u64>,
     pub(super) found: Residency,
 }
 
 impl Sums {
     pub(super) fn none() -> Self {
-        Self { files: 0, length: 0, allocated: 0, found: Residency::none() }
+        Self { files: 0, length: 0, allocated: Some(0), found: Residency::none() }
     }
 
     pub(super) fn add(&mut self, other: &Self) {
         self.files += other.files;
         self.length = self.length.saturating_add(other.length);
-        self.allocated = self.allocated.saturating_add(other.allocated);
+        let both = self.allocated.zip(other.allocated);
+        self.allocated = both.map(|(one, other)| one.saturating_add(other));
         self.found += other.found;
     }
 }
@@ -109,8 +113,8 @@ pub(super) struct Line {
 struct Counter<'a> {
     /// The paths of the command line, by number.
     roots: &'a [(PathBuf, Root)],
-    /// Sums of each of them.
-    sums: Vec<Sums>,
+    /// Sums by the number of the path, for those that led to a file.
+    sums: BTreeMap<usize, Sums>,
     total: Sums,
     lines: Vec<(usize, Line)>,
     every_file: bool,
@@ -133,10 +137,10 @@ impl Worker for Counter<'_> {
         let sums = Sums {
             files: 1,
             length: range.end - range.start,
-            allocated: file.allocated(),
+            allocated: (range == (0..file.len())).then(|| file.allocated()),
             found: residency,
         };
-        self.sums[argument].add(&sums);
+        self.sums.entry(argument).or_insert_with(Sums::none).add(&sums);
         if !again {
             self.total.add(&sums);
         }
@@ -147,6 +151,14 @@ impl Worker for Counter<'_> {
         }
         Ok(())
     }
+
+    fn absorb(&mut self, other: Self) {
+        self.total.add(&other.total);
+        for (argument, sums) in other.sums {
+            self.sums.entry(argument).or_insert_with(Sums::none).add(&sums);
+        }
+        self.lines.extend(other.lines);
+    }
 }
 
 /// What is special about how a file is stored.
@@ -154,7 +166,10 @@ fn notes(file: &bifolio::map::residency::CachedFile) -> Vec<&'static str> {
     let mut notes = Vec::new();
     if file.is_compressed() {
         notes.push("compressed");
-    } else if file.allocated().saturating_add(bytes(1)) <= file.len() {
+    } else if file.allocated().saturating_add(bytes(1)) <= file.len()
+        // A device takes nothing of another one; it has no holes for that.
+        && !std::fs::metadata(file.path()).is_ok_and(|found| is_block_device(&found))
+    {
         notes.push("sparse");
     }
     if file.links() > 1 {
@@ -201,29 +216,22 @@ pub(super) fn look(
 ) -> Result<(Walk, Vec<Line>), CliError> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let walk = Walk::begin(args, threads)?;
-    let counters = walk.run(|| Counter {
+    let found = walk.run(|| Counter {
         roots: &walk.roots,
-        sums: vec![Sums::none(); walk.roots.len()],
+        sums: BTreeMap::new(),
         total: Sums::none(),
         lines: Vec::new(),
         every_file: files == Files::Each,
         cells,
     })?;
-    let lines = together(&walk, counters);
+    let lines = together(&walk, found);
     Ok((walk, lines))
 }
 
 /// The lines in the order of the command line, files before the directory they are in, and the
 /// total if there is more than one path.
-fn together(walk: &Walk, counters: Vec<Counter<'_>>) -> Vec<Line> {
-    let mut sums = vec![Sums::none(); walk.roots.len()];
-    let mut total = Sums::none();
-    let mut files = Vec::new();
-    for counter in counters {
-        sums.iter_mut().zip(&counter.sums).for_each(|(sum, other)| sum.add(other));
-        total.add(&counter.total);
-        files.extend(counter.lines);
-    }
+fn together(walk: &Walk, found: Counter<'_>) -> Vec<Line> {
+    let Counter { mut sums, total, lines: mut files, .. } = found;
     files.sort_by(|(one, a), (other, b)| (one, &a.path).cmp(&(other, &b.path)));
     let mut files = files.into_iter().peekable();
     let mut lines = Vec::new();
@@ -232,7 +240,8 @@ fn together(walk: &Walk, counters: Vec<Counter<'_>>) -> Vec<Line> {
             lines.push(line);
         }
         if *root == Root::Directory {
-            lines.push(summary(path, Subject::Directory, sums[argument].clone()));
+            let sums = sums.remove(&argument).unwrap_or_else(Sums::none);
+            lines.push(summary(path, Subject::Directory, sums));
         }
     }
     if walk.roots.len() > 1 {
@@ -259,7 +268,7 @@ pub(super) fn values(line: &Line) -> Vec<Value> {
         .into(),
         Value::Count(line.sums.files),
         Value::Bytes(line.sums.length),
-        Value::Bytes(line.sums.allocated),
+        line.sums.allocated.map_or(Value::Missing, Value::Bytes),
         Value::Count(found.pages),
         size(found.resident),
         found.resident.map_or(Value::Missing, |resident| Value::share(resident, found.pages)),

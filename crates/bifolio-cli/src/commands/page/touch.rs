@@ -31,7 +31,7 @@ pub(super) struct Args {
 /// The examples of the help page.
 pub(super) const EXAMPLES: &[Example] = &[
     Example::new("bifolio page touch .", "everything below a directory").given(NOTES),
-    Example::new("bifolio page touch notes.txt --range ..1k --json", "the first bytes of a file")
+    Example::new("bifolio page touch notes.txt --range ..10 --json", "the first bytes of a file")
         .given(NOTES),
     Example::new(
         "bifolio page touch . --budget 25% --include '*.idx'",
@@ -63,12 +63,12 @@ const SCHEMA: Schema = Schema {
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     let (started, before) = (Instant::now(), bytes_from_disk());
     let walk = Walk::begin(&args.walk, reader::threads())?;
-    let reader = Reader::new(Budget::of(args.budget)?);
-    let (hands, failures) = reader::with_progress(&reader, "reading", || {
-        let hands = walk.run(|| reader.hand());
-        (hands, reader.read_large(reader::threads()))
+    let reader = Reader::new(Budget::of(args.budget)?, args.walk.threads(reader::threads()));
+    let (hand, failures) = reader::with_progress(&reader, "reading", || {
+        let hand = walk.run(|| reader.hand()).map(|hand| hand.files);
+        (hand, reader.read_large())
     })?;
-    let files = hands?.iter().map(|hand| hand.files).sum();
+    let files = hand?;
     for (path, error) in &failures {
         walk.failed(path, error);
     }

@@ -1,25 +1,26 @@
 //! The files that a command line names: paths and all that is below them, each file once, in
 //! parallel; and what could not be looked at, counted and told.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bifolio::map::ErrorKind;
-use bifolio::map::residency::{CachedFile, FileId};
+use bifolio::map::residency::CachedFile;
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{DirEntry, ParallelVisitor, ParallelVisitorBuilder, WalkBuilder, WalkState};
 
+use super::crew::{self, Crew};
+use super::links::{Links, Overlap};
+use super::troubles::{Trouble, Troubles};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{CliError, Locate};
 use crate::input::Input;
 use crate::interrupt;
-use crate::output::printable;
-use crate::units::{ByteRange, Size, group_digits};
+use crate::units::{ByteRange, Size, UnitError};
 
 /// Which files.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,8 +42,8 @@ pub(super) struct WalkArgs {
     exclude: Vec<String>,
 
     /// No files longer than this
-    #[arg(long, value_name = "SIZE", help_heading = "Which files")]
-    max_size: Option<Size>,
+    #[arg(long, value_name = "SIZE", value_parser = size_in_bytes, help_heading = "Which files")]
+    max_size: Option<u64>,
 
     /// Also the paths in this file, one a line; `-` is stdin
     #[arg(long, value_name = "FILE", help_heading = "Which files")]
@@ -67,6 +68,18 @@ pub(super) struct WalkArgs {
     /// Threads at work [default: what suits the machine and the work]
     #[arg(long, value_name = "COUNT", help_heading = "Which files")]
     pub(super) threads: Option<std::num::NonZeroUsize>,
+}
+
+impl WalkArgs {
+    /// How many threads are to work, where the work is best done by `suitable` ones.
+    pub(super) fn threads(&self, suitable: usize) -> usize {
+        Crew::of(self.threads.map_or(suitable, std::num::NonZeroUsize::get)).threads
+    }
+}
+
+/// A size that is no share: there is nothing that it could be a share of.
+fn size_in_bytes(text: &str) -> Result<u64, UnitError> {
+    text.parse::<Size>()?.in_bytes()
 }
 
 /// A file that was found.
@@ -98,10 +111,15 @@ pub(super) trait Worker: Send {
     /// What keeps this file, and no other, from being done.
     fn visit(&mut self, found: Found) -> Result<(), bifolio::map::Error>;
 
-    /// Ends what the visits began; the paths and errors of those that failed.
+    /// Ends what the visits began and closes their files; the paths and errors of those that
+    /// failed. It may be called between visits too.
     fn finish(&mut self) -> Vec<(PathBuf, bifolio::map::Error)> {
         Vec::new()
     }
+
+    /// Takes over what another one has found. It is called as each directory ends, so that many
+    /// directories need no more memory than one.
+    fn absorb(&mut self, other: Self);
 }
 
 /// All that a command line names.
@@ -112,6 +130,10 @@ pub(super) struct Walk {
     threads: usize,
     links: Links,
     troubles: Troubles,
+    /// Directories that could not be opened for want of a descriptor: their turn comes again.
+    refused: Mutex<Vec<PathBuf>>,
+    /// Naps that may still be taken until another thread has closed a file.
+    naps: AtomicU32,
 }
 
 impl Walk {
@@ -132,46 +154,49 @@ impl Walk {
         let overlap = Overlap::of(&roots);
         Ok(Self {
             roots,
-            threads: args.threads.map_or(threads, std::num::NonZeroUsize::get),
-            links: Links::new(args.every_link, overlap),
+            threads: args.threads(threads),
+            links: Links::new(args.every_link, args.follow, overlap),
             args: args.clone(),
             troubles,
+            refused: Mutex::default(),
+            naps: AtomicU32::new(1000),
         })
     }
 
-    /// Has every file visited, each thread by a worker of its own, and returns the workers.
-    pub(super) fn run<W: Worker>(
-        &self,
-        new_worker: impl Fn() -> W + Sync,
-    ) -> Result<Vec<W>, CliError> {
-        let mut workers = Vec::new();
+    /// Has every file visited, each thread by a worker of its own, and returns what they found
+    /// together.
+    pub(super) fn run<W: Worker>(&self, new_worker: impl Fn() -> W + Sync) -> Result<W, CliError> {
+        let mut sum = new_worker();
+        // The walk cannot do with fewer threads than it asks for; more than none is a luxury.
+        let threads = if crew::can_have(self.threads) { self.threads } else { 1 };
+        let filter = self.filter(Path::new("."))?;
         let mut at = 0;
         while at < self.roots.len() {
             interrupt::check()?;
-            if self.roots[at].1 == Root::Directory {
-                workers.extend(self.run_directory(at, &new_worker)?);
+            let workers = if self.roots[at].1 == Root::Directory {
                 at += 1;
+                self.run_directory(at - 1, threads, &new_worker)?
             } else {
-                let end = self.roots[at..]
-                    .iter()
-                    .position(|(_, root)| *root == Root::Directory)
-                    .map_or(self.roots.len(), |count| at + count);
-                workers.extend(self.run_files(at..end, &new_worker));
-                at = end;
-            }
+                let start = at;
+                let files = self.roots[at..].iter();
+                at += files.take_while(|(_, root)| *root != Root::Directory).count();
+                self.run_files(start..at, &filter, &new_worker)
+            };
+            workers.into_iter().for_each(|worker| sum.absorb(worker));
         }
         interrupt::check()?;
-        Ok(workers)
+        Ok(sum)
     }
 
     /// Files that are named one by one, shared out among the threads.
     fn run_files<W: Worker>(
         &self,
         arguments: std::ops::Range<usize>,
+        filter: &Override,
         new_worker: &(impl Fn() -> W + Sync),
     ) -> Vec<W> {
         let next = AtomicUsize::new(arguments.start);
-        let work = || {
+        crew::together(self.threads.min(arguments.len()), || {
             let mut worker = new_worker();
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
@@ -179,36 +204,57 @@ impl Walk {
                     self.finish_worker(&mut worker);
                     return worker;
                 }
-                if let (path, Root::File) = &self.roots[at] {
+                if let (path, Root::File) = &self.roots[at]
+                    && !filter.matched(path, false).is_ignore()
+                {
                     self.visit(&mut worker, path, at);
                 }
             }
-        };
-        let threads = self.threads.min(arguments.len());
-        if threads <= 1 {
-            return vec![work()];
-        }
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            running.into_iter().map(joined).collect()
         })
     }
 
     fn run_directory<W: Worker>(
         &self,
         argument: usize,
+        threads: usize,
         new_worker: &(impl Fn() -> W + Sync),
     ) -> Result<Vec<W>, CliError> {
         let root = &self.roots[argument].0;
-        let mut walk = WalkBuilder::new(root);
-        walk.standard_filters(false)
-            .same_file_system(self.args.one_file_system)
-            .follow_links(self.args.follow)
-            .overrides(self.filter(root)?)
-            .threads(self.threads);
+        let filter = self.filter(root)?;
+        let begin = |place: &Path| {
+            let mut walk = WalkBuilder::new(place);
+            walk.standard_filters(false)
+                .same_file_system(self.args.one_file_system)
+                .follow_links(self.args.follow)
+                .overrides(filter.clone())
+                .threads(threads);
+            walk
+        };
         let done = Mutex::new(Vec::new());
-        walk.build_parallel().visit(&mut Builder { walk: self, argument, new_worker, done: &done });
+        let mut builder = Builder { walk: self, argument, new_worker, done: &done };
+        if threads > 1 {
+            begin(root).build_parallel().visit(&mut builder);
+        } else {
+            self.walk_alone(&begin(root), builder.build());
+        }
+        // What was refused for want of a descriptor, now that the files are closed again.
+        for _ in 0..RETRIES {
+            for place in std::mem::take(&mut *lock(&self.refused)) {
+                self.walk_alone(&begin(&place), builder.build());
+            }
+        }
+        for place in std::mem::take(&mut *lock(&self.refused)) {
+            self.troubles.add(Trouble::Descriptors, &place, "");
+        }
         Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn walk_alone(&self, walk: &WalkBuilder, mut visitor: Box<dyn ParallelVisitor + '_>) {
+        for entry in walk.build() {
+            if matches!(visitor.visit(entry), WalkState::Quit) {
+                break;
+            }
+        }
     }
 
     fn filter(&self, root: &Path) -> Result<Override, CliError> {
@@ -226,24 +272,51 @@ impl Walk {
     }
 
     fn visit<W: Worker>(&self, worker: &mut W, path: &Path, argument: usize) {
-        let file = match CachedFile::open(path) {
+        let file = match self.open(worker, path) {
             Ok(file) => file,
             Err(error) => return self.troubles.file(path, &error),
         };
         let Some(again) = self.links.count(&file, argument) else { return };
         if let Some(max) = self.args.max_size
-            && max.of(file.len()).is_ok_and(|max| file.len() > max)
+            && file.len() > max
         {
             return self.troubles.add(Trouble::TooLong, path, "");
         }
         let range = match self.args.range.map(|range| range.within(file.len())) {
             None => 0..file.len(),
             Some(Ok(range)) => range,
+            // Who names the file means this range of it; below a directory it picks what has it.
+            Some(Err(error)) if self.roots[argument].1 == Root::File => {
+                return self.troubles.add(Trouble::BadRange, path, &error.to_string());
+            }
             Some(Err(_)) => return self.troubles.add(Trouble::TooShort, path, ""),
         };
         if let Err(error) = worker.visit(Found { file, argument, again, range }) {
             self.troubles.file(path, &error);
         }
+    }
+
+    /// Opens a file; where no descriptor is left, the worker first closes those that it holds.
+    fn open<W: Worker>(
+        &self,
+        worker: &mut W,
+        path: &Path,
+    ) -> Result<CachedFile, bifolio::map::Error> {
+        loop {
+            let opened = CachedFile::open(path);
+            let refused =
+                opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::LimitReached);
+            if !refused || interrupt::is_requested() || !self.may_nap() {
+                return opened;
+            }
+            self.finish_worker(worker);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn may_nap(&self) -> bool {
+        let take = |naps: u32| naps.checked_sub(1);
+        self.naps.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     fn visit_entry<W: Worker>(
@@ -254,7 +327,13 @@ impl Walk {
     ) {
         let entry = match entry {
             Ok(entry) => entry,
-            Err(error) => return self.troubles.walking(&error),
+            Err(error) => {
+                if let Some(place) = self.troubles.walking(&error) {
+                    self.finish_worker(worker);
+                    lock(&self.refused).push(place);
+                }
+                return;
+            }
         };
         match entry.file_type() {
             Some(kind) if kind.is_dir() => {}
@@ -275,11 +354,24 @@ impl Walk {
         self.troubles.file(path, error);
     }
 
+    /// Whether something that was asked for could not be done so far.
+    pub(super) fn has_failed(&self) -> bool {
+        self.troubles.exit() != Exit::Ok
+    }
+
+    /// Whether files were left out because they are shorter than the range.
+    pub(super) fn has_shorter_files(&self) -> bool {
+        self.troubles.has(Trouble::TooShort)
+    }
+
     /// Tells what was left out, on stderr; an error if anything failed.
     pub(super) fn finish(&self, context: &Context) -> Result<(), CliError> {
         self.troubles.tell(context)
     }
 }
+
+/// How often a directory is tried again for which there was no descriptor.
+const RETRIES: u32 = 3;
 
 pub(super) fn joined<T>(running: std::thread::ScopedJoinHandle<'_, T>) -> T {
     running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -356,210 +448,4 @@ fn path_of(bytes: &[u8]) -> Result<PathBuf, CliError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| CliError::new(Exit::Usage, "the list of paths is not UTF-8"))?;
     Ok(text.trim_end_matches('\r').into())
-}
-
-/// Whether two of the paths may lead to the same file by the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Overlap {
-    Possible,
-    None,
-}
-
-impl Overlap {
-    fn of(roots: &[(PathBuf, Root)]) -> Self {
-        let mut real: Vec<_> =
-            roots.iter().filter_map(|(path, _)| fs::canonicalize(path).ok()).collect();
-        real.sort();
-        let overlap = real.windows(2).any(|pair| pair[1].starts_with(&pair[0]));
-        if overlap { Self::Possible } else { Self::None }
-    }
-}
-
-/// The files that were counted already.
-#[derive(Debug)]
-struct Links {
-    every_link: bool,
-    overlap: Overlap,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    anywhere: HashSet<FileId>,
-    below: HashSet<(usize, FileId)>,
-}
-
-impl Links {
-    fn new(every_link: bool, overlap: Overlap) -> Self {
-        Self { every_link, overlap, seen: Mutex::default() }
-    }
-
-    /// Whether another argument has led to the file before; `None` if this one has.
-    fn count(&self, file: &CachedFile, argument: usize) -> Option<bool> {
-        if self.every_link {
-            return Some(false);
-        }
-        // A file of one name is met once, unless the arguments overlap.
-        if file.links() <= 1 && self.overlap == Overlap::None {
-            return Some(false);
-        }
-        let mut seen = lock(&self.seen);
-        let first_below = seen.below.insert((argument, file.id()));
-        let first_anywhere = seen.anywhere.insert(file.id());
-        first_below.then_some(!first_anywhere)
-    }
-}
-
-/// What can keep a path from being looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
-    Missing,
-    Denied,
-    Failed,
-    Vanished,
-    Loop,
-    Special,
-    Link,
-    TooLong,
-    TooShort,
-}
-
-impl Trouble {
-    /// In a sentence after a number.
-    fn words(self) -> &'static str {
-        match self {
-            Self::Missing => "not found",
-            Self::Denied => "permission denied",
-            Self::Failed => "failed",
-            Self::Vanished => "gone before they could be opened",
-            Self::Loop => "loops of links, not entered",
-            Self::Special => "neither files nor directories, left out",
-            Self::Link => "symbolic links, not followed",
-            Self::TooLong => "longer than --max-size, left out",
-            Self::TooShort => "shorter than --range, left out",
-        }
-    }
-
-    /// Whether the command has failed to do what was asked for.
-    fn exit(self) -> Exit {
-        match self {
-            Self::Missing => Exit::NotFound,
-            Self::Denied | Self::Failed => Exit::Failure,
-            _ => Exit::Ok,
-        }
-    }
-}
-
-/// Lines on stderr for single paths; the rest is counted.
-const MOST_LINES: u64 = 10;
-
-#[derive(Debug, Default)]
-struct Troubles {
-    counts: Mutex<BTreeMap<Trouble, u64>>,
-    lines: Mutex<Vec<String>>,
-    told: AtomicU64,
-}
-
-impl Troubles {
-    fn add(&self, trouble: Trouble, path: &Path, why: &str) {
-        *lock(&self.counts).entry(trouble).or_default() += 1;
-        let worth_a_line = trouble.exit() != Exit::Ok || trouble == Trouble::Loop;
-        if worth_a_line && self.told.fetch_add(1, Ordering::Relaxed) < MOST_LINES {
-            let why = if why.is_empty() { trouble.words() } else { why };
-            lock(&self.lines).push(format!("{}: {why}", printable(&path.display().to_string())));
-        }
-    }
-
-    /// What a path of the command line is.
-    fn root(&self, path: &Path) -> Root {
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() => return Root::Directory,
-            Ok(found) if found.is_file() || is_block_device(&found) => return Root::File,
-            Ok(_) => self.add(Trouble::Failed, path, "neither a file nor a directory"),
-            Err(error) => {
-                let why = error.to_string();
-                match error.kind() {
-                    std::io::ErrorKind::NotFound => self.add(Trouble::Missing, path, ""),
-                    std::io::ErrorKind::PermissionDenied => self.add(Trouble::Denied, path, ""),
-                    _ => self.add(Trouble::Failed, path, &why),
-                }
-            }
-        }
-        Root::Nothing
-    }
-
-    fn file(&self, path: &Path, error: &bifolio::map::Error) {
-        match error.kind() {
-            ErrorKind::NotFound => self.add(Trouble::Vanished, path, ""),
-            ErrorKind::NotMappable => self.add(Trouble::Special, path, ""),
-            ErrorKind::PermissionDenied => {
-                self.add(Trouble::Denied, path, error.detail().unwrap_or_default());
-            }
-            _ => self.add(Trouble::Failed, path, &error.to_string()),
-        }
-    }
-
-    fn walking(&self, error: &ignore::Error) {
-        let mut inner = error;
-        let mut place = Path::new("");
-        loop {
-            match inner {
-                ignore::Error::WithPath { path, err } => (place, inner) = (path, err),
-                ignore::Error::WithDepth { err, .. }
-                | ignore::Error::WithLineNumber { err, .. } => {
-                    inner = err;
-                }
-                ignore::Error::Loop { child, .. } => return self.add(Trouble::Loop, child, ""),
-                ignore::Error::Io(error) => {
-                    return match error.kind() {
-                        std::io::ErrorKind::NotFound => self.add(Trouble::Vanished, place, ""),
-                        std::io::ErrorKind::PermissionDenied => {
-                            self.add(Trouble::Denied, place, "");
-                        }
-                        _ => self.add(Trouble::Failed, place, &error.to_string()),
-                    };
-                }
-                other => return self.add(Trouble::Failed, place, &other.to_string()),
-            }
-        }
-    }
-
-    fn tell(&self, context: &Context) -> Result<(), CliError> {
-        let counts = lock(&self.counts);
-        let (mut lines, told) = (lock(&self.lines), self.told.load(Ordering::Relaxed));
-        lines.sort();
-        for line in lines.iter() {
-            context.message(line);
-        }
-        if told > MOST_LINES {
-            context.message(&format!("… and {} more", group_digits(told - MOST_LINES)));
-        }
-        let list: Vec<_> = counts
-            .iter()
-            .map(|(trouble, count)| format!("{} {}", group_digits(*count), trouble.words()))
-            .collect();
-        let harmless = counts.keys().all(|trouble| trouble.exit() == Exit::Ok);
-        match counts.keys().map(|trouble| trouble.exit()).find(|exit| *exit != Exit::Ok) {
-            Some(exit) if !harmless => {
-                Err(CliError::new(exit, format!("not everything: {}", list.join("; "))))
-            }
-            _ => {
-                if !list.is_empty() {
-                    context.message(&list.join("; "));
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-#[cfg(unix)]
-fn is_block_device(found: &fs::Metadata) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    found.file_type().is_block_device()
-}
-
-#[cfg(not(unix))]
-fn is_block_device(_found: &fs::Metadata) -> bool {
-    false
 }

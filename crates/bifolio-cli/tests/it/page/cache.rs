@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::support::good;
@@ -120,8 +121,10 @@ struct Cgroup(PathBuf);
 
 impl Cgroup {
     fn new(limit: u64) -> Option<Self> {
-        let path =
-            Path::new("/sys/fs/cgroup/memory").join(format!("bifolio-{}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = Path::new("/sys/fs/cgroup/memory")
+            .join(format!("bifolio-{}-{number}", std::process::id()));
         if fs::create_dir(&path).is_err() {
             Skip::because("needs root and the memory cgroup of version 1").count();
             return None;
@@ -168,6 +171,25 @@ fn the_limit_of_a_cgroup_is_kept_unasked() {
         let (_, hits) = cgroup.run(&["vmtouch", "-q", "-t", text(&path)]);
         assert!(hits > 0, "vmtouch would have been within the limit too");
     }
+}
+
+#[test]
+fn a_lock_that_does_not_fit_a_cgroup_locks_nothing_and_names_the_limit() {
+    const LIMIT: u64 = 48 << 20;
+    let dir = directory();
+    let path = file_of(dir.path(), "large", 100 << 20);
+    let Some(cgroup) = Cgroup::new(LIMIT) else { return };
+    chill(&path);
+    let program = crate::support::program();
+    let words = [text(&program), "page", "lock", text(&path), "--", "echo", "ran"];
+    let (output, hits) = cgroup.run(&words);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(6), ""));
+    assert!(stderr(&output).contains("memory.limit_in_bytes"), "{}", stderr(&output));
+    assert_eq!((hits, resident(&path)), (0, 0));
+    // The twin: with a part that fits, the same command runs.
+    let words = [&words[..4], &["--range", "..1M"], &words[4..]].concat();
+    let (output, _) = cgroup.run(&words);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "ran\n"));
 }
 
 #[test]

@@ -160,3 +160,99 @@ fn a_limit_is_named_when_it_is_reached() {
     let told = stderr(&output);
     assert!(told.contains("RLIMIT_MEMLOCK is 65536 bytes"), "{told}");
 }
+
+/// What the program may have, set by prlimit; `None`, counted, where that is not installed.
+fn limited(limit: &str, words: &[&str]) -> Option<std::process::Output> {
+    let mut command = Command::new("prlimit");
+    match command.arg(limit).arg(program()).args(words).output() {
+        Ok(output) => Some(output),
+        Err(_) => {
+            Skip::because("needs prlimit (package util-linux)").count();
+            None
+        }
+    }
+}
+
+#[test]
+fn holes_are_not_locked() {
+    let dir = directory();
+    let path = file_of(dir.path(), 8192);
+    fs::File::options().write(true).open(&path).expect("opened").set_len(1 << 30).expect("grown");
+    let script = "grep VmLck /proc/$PPID/status";
+    let output = run(&["page", "lock", text(&path), "--budget", "1M", "--", "sh", "-c", script]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stdout(&output).split_whitespace().nth(1), Some("8"), "kB");
+    // The twin: as much data is refused.
+    fs::write(&path, vec![7; 2 << 20]).expect("written");
+    let output = run(&["page", "lock", text(&path), "--budget", "1M", "--", "echo", "ran"]);
+    assert_eq!((code(&output), stdout(&output).as_str()), (6, ""));
+    assert!(stderr(&output).contains("1.0 MiB"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_range_that_a_file_does_not_have_locks_nothing_and_runs_nothing() {
+    let dir = directory();
+    let path = file_of(dir.path(), 5000);
+    for place in [path.as_path(), dir.path()] {
+        let output = run(&["page", "lock", text(place), "--range", "1M..2M", "--", "echo", "ran"]);
+        assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn few_descriptors_are_enough_for_many_files() {
+    let dir = directory();
+    small_files(dir.path(), 300);
+    for words in [
+        &["page", "lock", text(dir.path()), "--threads", "16", "--", "echo", "ran"][..],
+        &["page", "stat", text(dir.path()), "--threads", "200"],
+        &["page", "touch", text(dir.path()), "--threads", "200"],
+    ] {
+        let Some(output) = limited("--nofile=40:40", words) else { return };
+        assert_eq!(code(&output), 0, "{words:?}: {}", stderr(&output));
+    }
+    let words = ["page", "stat", text(dir.path()), "--json"];
+    let Some(output) = limited("--nofile=40:40", &words) else { return };
+    let told: Json = serde_json::from_str(&stdout(&output)).expect("JSON");
+    assert_eq!(number(&told["records"][0], "files"), 300);
+    // Too few for anything: said once, with what to do.
+    let Some(output) = limited("--nofile=5:5", &words) else { return };
+    let told = stderr(&output);
+    assert_ne!(code(&output), 0, "{told}");
+}
+
+#[test]
+fn few_threads_are_enough() {
+    let dir = directory();
+    small_files(dir.path(), 300);
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    if as_nobody(&["version"]).is_none() {
+        return;
+    }
+    let chown = ["-R", "61234:61234", text(dir.path())];
+    assert!(Command::new("chown").args(chown).status().expect("chown").success());
+    let set = dir.path().join("set");
+    record(&["page", "save", text(dir.path()), "--to", text(&set)], 0);
+    // A user of this test alone: the limit counts all processes of a user.
+    let user = ["--reuid=61234", "--regid=61234", "--clear-groups", "--bounding-set=-all"];
+    for words in [
+        &["page", "touch", text(dir.path()), "--threads", "64", "--json"][..],
+        &["page", "restore", text(&set), "--threads", "100000", "--json"],
+    ] {
+        let output = Command::new("prlimit")
+            .args(["--nproc=4:4", "setpriv"])
+            .args(user)
+            .arg(program())
+            .args(words)
+            .output()
+            .expect("prlimit");
+        let told = stderr(&output);
+        assert!(!told.contains("panicked"), "{told}");
+        let told: Json =
+            serde_json::from_str(&stdout(&output)).unwrap_or_else(|_| panic!("{told}"));
+        assert!(number(&told, "files") > 0, "{told}");
+    }
+    let output = run(&["page", "restore", text(&set), "--threads", "100000"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}

@@ -134,3 +134,32 @@ fn an_older_set_is_replaced_as_a_whole_and_only_if_so_wished() {
     assert!(new.lines().count() == 2 && new.contains("\"files\":0"), "{new}");
     assert_eq!(names(dir.path()), ["set.jsonl", "tree"]);
 }
+
+#[test]
+fn a_good_set_is_not_replaced_by_a_poorer_one() {
+    let (dir, tree, set) = saved_tree();
+    let old = fs::read(&set).expect("read");
+    let words = ["page", "save", text(&tree), "no-such-file", "--to", text(&set), "--yes"];
+    let output = run(&words);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("set.jsonl was left as it was"), "{}", stderr(&output));
+    assert_eq!(fs::read(&set).expect("read"), old);
+    // A new one is written: there is nothing to lose.
+    let new = dir.path().join("new.jsonl");
+    let output = run(&["page", "save", text(&tree), "no-such-file", "--to", text(&new)]);
+    assert_eq!(code(&output), 3);
+    assert!(new.exists());
+}
+
+#[test]
+fn a_dry_run_says_that_nothing_was_written_and_a_dangling_link_is_written_through() {
+    let (dir, tree, _) = saved_tree();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink("target.jsonl", &link).expect("linked");
+    let words = ["page", "save", text(&tree), "--to", text(&link)];
+    let output = run(&[&words[..], &["--dry-run"]].concat());
+    assert!(stderr(&output).contains("nothing was written"), "{}", stderr(&output));
+    assert!(!link.exists());
+    record(&[&words[..], &["--yes"]].concat(), 0);
+    assert!(dir.path().join("target.jsonl").is_file());
+}

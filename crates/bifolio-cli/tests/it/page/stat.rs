@@ -80,7 +80,7 @@ fn a_range_counts_the_pages_that_touch_it() {
         assert_eq!(number(&record, "pages"), pages, "{range}");
         assert_eq!(number(&record, "resident"), pages * 4096, "{range}");
     }
-    let output = run(&["page", "stat", text(&path), "--range", "1M..2M"]);
+    let output = run(&["page", "stat", text(dir.path()), "--range", "1M..2M"]);
     assert_eq!(code(&output), 0);
     assert!(stderr(&output).contains("1 shorter than --range"), "{}", stderr(&output));
 }
@@ -217,4 +217,81 @@ fn people_see_a_strip_with_its_legend() {
         .output()
         .expect("it runs");
     assert!(stdout(&unicode).contains("████████████████  "), "{}", stdout(&unicode));
+}
+
+#[test]
+fn a_file_that_links_lead_to_again_is_counted_once() {
+    let dir = directory();
+    small_files(dir.path(), 3);
+    for name in ["one", "two"] {
+        symlink("d0/f0", dir.path().join(name)).expect("linked");
+    }
+    let words = ["page", "stat", text(dir.path()), "--follow"];
+    assert_eq!(number(&last(&words), "files"), 3);
+    assert_eq!(number(&last(&[&words[..], &["--every-link"]].concat()), "files"), 5);
+}
+
+#[test]
+fn files_that_are_named_are_filtered_too() {
+    let dir = directory();
+    let [a, b] = ["a.idx", "b.log"].map(|name| dir.path().join(name));
+    for path in [&a, &b] {
+        fs::write(path, "text").expect("written");
+    }
+    let files = |more: &[&str]| {
+        let words = [&["page", "stat", text(&a), text(&b)], more].concat();
+        number(&last(&words), "files")
+    };
+    assert_eq!(files(&[]), 2);
+    assert_eq!(files(&["--include", "*.idx"]), 1);
+    assert_eq!(files(&["--exclude", "b.*"]), 1);
+}
+
+#[test]
+fn what_makes_no_sense_for_a_file_is_a_usage_error() {
+    let dir = directory();
+    let path = dir.path().join("a");
+    fs::write(&path, vec![7; 10_000]).expect("written");
+    let output = run(&["page", "stat", text(&path), "--range", "1M..2M"]);
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
+    assert!(stderr(&output).contains("past the end at 10000"), "{}", stderr(&output));
+    let output = run(&["page", "stat", text(dir.path()), "--range", "1M..2M"]);
+    assert_eq!(code(&output), 0, "below a directory it picks files");
+    let output = run(&["page", "stat", text(dir.path()), "--max-size", "10%"]);
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
+    let half = &records(&["page", "stat", text(&path), "--range", "50%.."])[0];
+    assert!(half["allocated"].is_null(), "{half}");
+    let all = &records(&["page", "stat", text(&path), "--range", ".."])[0];
+    assert!(number(all, "allocated") > 0, "{all}");
+}
+
+#[test]
+fn failures_are_told_apart_from_what_was_left_out() {
+    let dir = directory();
+    symlink("nowhere", dir.path().join("link")).expect("linked");
+    let output = run(&["page", "stat", "no/such", "a/such", text(dir.path())]);
+    assert_eq!(code(&output), 3);
+    let told = stderr(&output);
+    let error = told.lines().find(|line| line.contains("not everything")).expect("the error");
+    assert!(error.contains("2 not found") && !error.contains("links"), "{told}");
+    assert!(told.contains("1 symbolic links, not followed"), "{told}");
+    assert!(told.lines().any(|line| line.contains("where") && line.contains("a/such")), "{told}");
+}
+
+#[test]
+fn many_paths_need_no_more_memory_each() {
+    let dir = directory();
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).expect("made");
+    fs::write(tree.join("a"), "text").expect("written");
+    let list = dir.path().join("list");
+    // With sums of all paths kept by the threads of each of them, this takes gigabytes.
+    fs::write(&list, format!("{}\n", text(&tree)).repeat(3000)).expect("written");
+    let output = Command::new("prlimit")
+        .arg("--as=600000000")
+        .arg(crate::support::program())
+        .args(["page", "stat", "--files-from", text(&list), "--threads", "4", "--json"])
+        .output()
+        .expect("prlimit");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
 }
