@@ -123,7 +123,9 @@ fn write_runs(file: &CachedFile, range: Range<u64>, context: &mut Context) -> Re
 fn absent(range: Range<u64>, holes: &[Range<u64>]) -> Vec<(Range<u64>, &'static str)> {
     let mut parts = Vec::new();
     let mut at = range.start;
-    for hole in holes.iter().filter(|hole| hole.start < range.end && hole.end > range.start) {
+    // They are in order: a file of many holes is not searched through for each of its runs.
+    let first = holes.partition_point(|hole| hole.end <= range.start);
+    for hole in holes[first..].iter().take_while(|hole| hole.start < range.end) {
         let hole = hole.start.max(range.start)..hole.end.min(range.end);
         if at < hole.start {
             parts.push((at..hole.start, "absent"));
@@ -189,12 +191,13 @@ impl Picture {
         let paint = self.pen.paint;
         let path = printable(&file.path().display().to_string());
         writeln!(context.out(), "{}", paint.strong(path))?;
-        let mut facts = vec![format!(
-            "{} of {} in memory ({})",
-            size(sum.resident),
-            format_bytes(range.end - range.start),
-            share(&sum)
-        )];
+        let mut facts = vec![if range.is_empty() {
+            "empty".to_owned()
+        } else {
+            // Of its pages: all of the last one is in memory, also where the file ends inside it.
+            let all = format_bytes(bytes(sum.pages));
+            format!("{} of {all} in memory ({})", size(sum.resident), share(&sum))
+        }];
         for (pages, words) in
             [(sum.dirty, "dirty"), (sum.write_back, "being written"), (sum.evicted, "evicted")]
         {
@@ -222,7 +225,7 @@ impl Picture {
         let width = usize::try_from(self.width).unwrap_or(64);
         let marks: Vec<Mark> = cells.iter().map(strip::Cell::mark).collect();
         for (cells, marks) in cells.chunks(width).zip(marks.chunks(width)) {
-            let label = format!("{:>LABEL$}", format_bytes(cells[0].range.start));
+            let label = format!("{:>LABEL$}", exact(cells[0].range.start));
             let line = self.pen.line(marks, width);
             writeln!(context.out(), "{}  {}", paint.faint(label), line.trim_end())?;
         }
@@ -231,9 +234,25 @@ impl Picture {
     }
 }
 
+/// An offset as `--range` takes it, not rounded.
+fn exact(offset: u64) -> String {
+    let units = [(40, "T"), (30, "G"), (20, "M"), (10, "k")];
+    let unit = units.iter().find(|(shift, _)| offset > 0 && offset.is_multiple_of(1 << shift));
+    unit.map_or(offset.to_string(), |(shift, unit)| format!("{}{unit}", offset >> shift))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_label_of_a_line_is_its_offset_and_nothing_near_it() {
+        for offset in [0, 1, 1023, 1024, 1 << 20, 5 << 29, (1 << 40) + 4096, u64::MAX] {
+            let range: ByteRange = format!("{}..", exact(offset)).parse().expect("a range");
+            assert_eq!(range.within(u64::MAX).expect("inside").start, offset);
+        }
+        assert_eq!(exact(5 << 29), "2560M");
+    }
 
     #[test]
     fn what_is_absent_is_on_the_device_or_a_hole() {

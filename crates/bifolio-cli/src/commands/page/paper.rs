@@ -26,7 +26,8 @@ type Column = (&'static str, fn(&Line) -> String);
 const ALWAYS: &[Column] = &[
     ("resident", |line| size(line.sums.found.resident)),
     ("", |line| share(&line.sums.found)),
-    ("of", |line| format_bytes(line.sums.length)),
+    // Of its pages: all of the last one is in memory, also where the file ends inside it.
+    ("of", |line| format_bytes(bytes(line.sums.found.pages))),
 ];
 const SOMETIMES: &[Column] = &[
     ("dirty", |line| size(line.sums.found.dirty)),
@@ -84,9 +85,13 @@ impl Paper {
                 lines.iter().map(|line| show(line).len()).max().unwrap_or(0).max(title.len())
             })
             .collect();
-        let left = usize::try_from(self.width).unwrap_or(0);
-        let used = left + widths.iter().map(|width| width + 2).sum::<usize>() + 2;
-        let room = self.columns.saturating_sub(used).max(16);
+        /// What is left of a path at least.
+        const PATH: usize = 16;
+        let numbers = widths.iter().map(|width| width + 2).sum::<usize>() + 2;
+        let strip = usize::try_from(self.width).unwrap_or(0);
+        // No line is broken by the terminal: the numbers say what the strip shows.
+        let left = if strip + numbers + PATH <= self.columns { strip } else { 0 };
+        let room = self.columns.saturating_sub(left + numbers).max(PATH);
         let mut heading = " ".repeat(left);
         for ((title, _), width) in columns.iter().zip(&widths) {
             heading.push_str(&format!("  {title:>width$}"));
@@ -95,6 +100,7 @@ impl Paper {
         let mut all_marks: Vec<Mark> = Vec::new();
         for line in lines {
             let marks = match line.subject {
+                _ if left == 0 => Vec::new(),
                 Subject::File => line.marks.clone(),
                 _ => strip::bar(&line.sums.found, self.width),
             };
@@ -104,17 +110,23 @@ impl Paper {
                 text.push_str(&format!("  {:>width$}", show(line)));
             }
             let path = printable(&line.path.display().to_string());
-            let path = shortened(&path, room, self.glyphs);
+            let notes = line.notes.join(", ");
+            // They yield to the path.
+            let fits = room >= notes.len() + 2 + PATH;
+            let notes =
+                if fits && !notes.is_empty() { format!("  {notes}") } else { String::new() };
+            let path = shortened(&path, room - notes.len(), self.glyphs);
             let path = match line.subject {
                 Subject::File => path,
                 _ => paint.strong(path).to_string(),
             };
-            let notes = line.notes.join(", ");
-            let notes = if notes.is_empty() { notes } else { format!("  {}", paint.faint(notes)) };
+            let notes = if notes.is_empty() { notes } else { paint.faint(notes).to_string() };
             out.push_str(&format!("{text}  {path}{notes}\n"));
         }
         let legend = pen.legend(all_marks);
-        out.push_str(&format!("\n{legend}\n"));
+        if left > 0 {
+            out.push_str(&format!("\n{legend}\n"));
+        }
         out
     }
 }
@@ -129,4 +141,40 @@ pub(super) fn shortened(path: &str, room: usize, glyphs: Glyphs) -> String {
     let keep = room.saturating_sub(mark.chars().count());
     let end: String = path.chars().skip(count - keep).collect();
     format!("{mark}{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::commands::page::stat::Sums;
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let found = Residency::none();
+        let line = |dirty: Option<u64>| {
+            let mut found = found;
+            (found.pages, found.resident) = (70_000_000, Some(69_999_999));
+            (found.dirty, found.write_back, found.evicted) = (dirty, dirty, dirty);
+            Line {
+                path: PathBuf::from("/a/long/path".repeat(20)),
+                subject: Subject::File,
+                sums: Sums { files: 1, length: 1, allocated: Some(1), found },
+                notes: vec!["compressed", "hard-linked"],
+                marks: Vec::new(),
+            }
+        };
+        for columns in [72, 80, 100, 120, 200] {
+            for dirty in [Some(0), Some(123_456)] {
+                let glyphs = Glyphs::Ascii;
+                let width = if columns >= 100 { 32 } else { 16 };
+                let paper = Paper { glyphs, paint: Paint::Bare, columns, width };
+                let table = paper.table(&[line(dirty)]);
+                let row = table.lines().nth(1).expect("a row");
+                assert!(row.chars().count() <= columns, "{columns}: {row}");
+                assert!(row.contains("/path"), "{row}");
+            }
+        }
+    }
 }

@@ -164,6 +164,9 @@ impl Worker for Counter<'_> {
 /// What is special about how a file is stored.
 fn notes(file: &bifolio::map::residency::CachedFile) -> Vec<&'static str> {
     let mut notes = Vec::new();
+    if file.len() == 0 {
+        notes.push("empty");
+    }
     if file.is_compressed() {
         notes.push("compressed");
     } else if file.allocated().saturating_add(bytes(1)) <= file.len()

@@ -6,6 +6,8 @@ use bifolio::map::ErrorKind;
 use bifolio::map::residency::CachedFile;
 
 use super::NOTES;
+use super::troubles::{Trouble, Troubles};
+use super::walk::Root;
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
@@ -56,21 +58,32 @@ const SCHEMA: Schema = Schema {
 /// Runs it.
 ///
 /// # Errors
-/// [`Exit::NotFound`] without the file; [`Exit::Failure`] where the system has no such list.
+/// [`Exit::NotFound`] without a file, after the others were looked at; [`Exit::Failure`] where the system has no such list.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
+    let troubles = Troubles::default();
     let mut found = Vec::new();
     let mut unreadable = 0;
     for path in &args.paths {
         interrupt::check()?;
-        let file = CachedFile::open(path)?;
-        let mappers = file.mappers().map_err(|error| match error.kind() {
-            ErrorKind::NotSupported => CliError::new(
-                Exit::Failure,
-                "this system has no list of the processes that map a file",
-            )
-            .caused_by(error),
-            _ => error.into(),
-        })?;
+        match troubles.root(path) {
+            Root::File => {}
+            Root::Directory => {
+                troubles.add(Trouble::Failed, path, "it is a directory, and no process maps those");
+                continue;
+            }
+            Root::Nothing => continue,
+        }
+        let mappers = match CachedFile::open(path).and_then(|file| file.mappers()) {
+            Ok(mappers) => mappers,
+            Err(error) if error.kind() == ErrorKind::NotSupported => {
+                let what = "this system has no list of the processes that map a file";
+                return Err(CliError::new(Exit::Failure, what).caused_by(error));
+            }
+            Err(error) => {
+                troubles.file(path, &error);
+                continue;
+            }
+        };
         unreadable = unreadable.max(mappers.unreadable);
         found.extend(mappers.processes.into_iter().map(|process| (process, path)));
     }
@@ -89,7 +102,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
         ])?;
     }
     rows.finish()?;
-    if nobody && unreadable == 0 {
+    if nobody && unreadable == 0 && troubles.exit() == Exit::Ok {
         context.message("no process has it mapped");
     }
     if unreadable > 0 {
@@ -99,5 +112,5 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
             group_digits(unreadable)
         ));
     }
-    Ok(())
+    troubles.tell(context)
 }

@@ -174,6 +174,16 @@ fn limited(limit: &str, words: &[&str]) -> Option<std::process::Output> {
 }
 
 #[test]
+fn a_bad_path_does_not_keep_who_from_the_others() {
+    let dir = directory();
+    let path = file_of(dir.path(), 5000);
+    let holder = Holder::of(&path);
+    let who = records_of(&["page", "who", "no-such-file", text(dir.path()), text(&path)], 3);
+    assert_eq!(who.len(), 1, "{who:?}");
+    assert_eq!(number(&who[0], "pid"), u64::from(holder.child.id()));
+}
+
+#[test]
 fn holes_are_not_locked() {
     let dir = directory();
     let path = file_of(dir.path(), 8192);
