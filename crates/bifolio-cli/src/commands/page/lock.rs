@@ -27,6 +27,8 @@ use crate::units::format_bytes;
 /// Without one, a record is written when everything is locked, and the locks are held until
 /// Ctrl-C. Holes are left out. What does not fit the budget as a whole is not locked at all: exit
 /// code 6. What a process may lock is limited too (`ulimit -l`); an error names the limit.
+/// Ctrl-C is the command's own; any other signal, such as TERM, ends this program and its locks and
+/// is not passed on: send it to the command.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
