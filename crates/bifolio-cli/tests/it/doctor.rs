@@ -150,6 +150,7 @@ mod mounts {
             let (found_exit, found) = examined(Path::new(&merged));
             assert_eq!(found_exit, exit, "{options}: {found:#?}");
             assert_eq!(finding(&found, "type")["level"], "warning");
+            assert_eq!(finding(&found, "residency")["level"], "note");
         }
     }
 

@@ -155,3 +155,50 @@ fn a_name_that_is_no_unicode_is_no_hindrance() {
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(stdout(&output).contains("\\n-x, size\t1\tbytes\n"), "{}", stdout(&output));
 }
+
+/// The stops that look at residency, with their files on an overlay over this directory.
+#[cfg(target_os = "linux")]
+fn tour_on_overlay(layers: &std::path::Path) -> Option<String> {
+    use bifolio_testkit::skip::Skip;
+    use std::process::Command;
+    let part = |name: &str| {
+        let path = layers.join(name);
+        std::fs::create_dir(&path).expect("made");
+        path.to_str().expect("text").to_owned()
+    };
+    let (lower, upper, work, merged) = (part("l"), part("u"), part("w"), part("merged"));
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    let words = ["-t", "overlay", "-o", &options, "overlay", &merged];
+    if !Command::new("mount").args(words).status().is_ok_and(|status| status.success()) {
+        Skip::because("overlayfs cannot be mounted here").count();
+        return None;
+    }
+    let words = ["tour", "--only", "residency", "--only", "processes"];
+    let output = bifolio(&words).env("TMPDIR", &merged).output();
+    let unmounted = Command::new("umount").arg(&merged).status();
+    assert!(unmounted.is_ok_and(|status| status.success()), "umount");
+    let output = output.expect("it runs");
+    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    Some(stdout(&output))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_an_overlay_residency_is_seen_and_dirty_pages_are_skipped_with_the_reason() {
+    use bifolio_testkit::mount::{Filesystem, Image, Tmpfs};
+    use bifolio_testkit::skip::{Obstacle, or_count};
+    let root = || bifolio_testkit::privilege::need_root().map_err(Obstacle::from);
+    let seen = "passed\twhat was just written is in memory";
+    let image = root().and_then(|()| Image::new(Filesystem::Ext4, 128 << 20));
+    if let Some(image) = or_count(image) {
+        let Some(text) = tour_on_overlay(&image.path()) else { return };
+        assert!(text.contains(seen), "{text}");
+        assert!(text.contains("passed\tafter it was evicted no page is in memory"), "{text}");
+        assert!(text.contains("dirty pages are not counted"), "{text}");
+    }
+    // Layers in memory: nothing goes, and that is no failure.
+    if let Some(tmpfs) = or_count(root().and_then(|()| Tmpfs::new(64 << 20))) {
+        let Some(text) = tour_on_overlay(&tmpfs.path()) else { return };
+        assert!(text.contains(seen) && text.contains("layers seem to live in memory"), "{text}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::example::Example;
 use crate::exit::Exit;
 use crate::failure::CliError;
 use crate::output::{Field, Schema, Value};
-use crate::units::format_bytes;
+use crate::units::{format_bytes, group_digits};
 
 /// Drop files from memory, and say what stayed and why
 ///
@@ -58,6 +58,8 @@ const SCHEMA: Schema = Schema {
 #[derive(Clone, Copy, Debug)]
 struct Sums {
     files: u64,
+    /// Files that were evicted without anybody being told what it did.
+    uncounted: u64,
     before: Option<u64>,
     dropped: Option<u64>,
     dirty: Option<u64>,
@@ -68,6 +70,7 @@ struct Sums {
 impl Sums {
     const NONE: Self = Self {
         files: 0,
+        uncounted: 0,
         before: Some(0),
         dropped: Some(0),
         dirty: Some(0),
@@ -78,6 +81,7 @@ impl Sums {
     fn add(&mut self, other: &Self) {
         let add = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
         self.files += other.files;
+        self.uncounted += other.uncounted;
         self.before = add(self.before, other.before);
         self.dropped = add(self.dropped, other.dropped);
         self.dirty = add(self.dirty, other.dirty);
@@ -114,6 +118,7 @@ impl Worker for Evictor {
         let lives_in_memory = found.file.is_in_memory();
         let sums = Sums {
             files: 1,
+            uncounted: u64::from(evicted.dropped().is_none()),
             before: evicted.before.resident,
             dropped: evicted.dropped(),
             dirty: evicted.stayed_dirty(),
@@ -156,6 +161,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
         rows.row(&total.values(Path::new("total")))?;
     }
     rows.finish()?;
+    if total.uncounted > 0 {
+        context.message(&format!(
+            "{} files of others were evicted and not counted: the system does not tell this user \
+             what of them is in memory",
+            group_digits(total.uncounted)
+        ));
+    }
     for (pages, why) in [
         (
             total.in_use,

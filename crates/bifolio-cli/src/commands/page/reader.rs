@@ -15,15 +15,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use bifolio::map::residency::CachedFile;
+use bifolio::map::ErrorKind;
+use bifolio::map::residency::{CachedFile, Residency, is_told};
 
 use super::budget::Budget;
 use super::bytes;
 use super::crew::{self, Crew};
 use super::walk::{Found, Worker, lock};
+use crate::context::Context;
 use crate::failure::CliError;
 use crate::interrupt;
 use crate::progress::{Progress, Unit};
+use crate::units::group_digits;
 
 type Failure = (PathBuf, bifolio::map::Error);
 
@@ -41,6 +44,69 @@ pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(8, |count| (count.get() * 4).clamp(8, 32))
 }
 
+/// The counts of a range; none that says so if they are kept from this user, who may read the file
+/// all the same.
+fn counted(file: &CachedFile, range: Range<u64>) -> Result<Residency, bifolio::map::Error> {
+    match file.residency(range.clone()) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let page = bytes(1);
+            let mut unknown = Residency::default();
+            if range.start < range.end {
+                unknown.pages = range.end.div_ceil(page) - range.start / page;
+            }
+            Ok(unknown)
+        }
+        result => result,
+    }
+}
+
+/// The parts of ranges that have data, and how many bytes of them are holes. A page that lies in a
+/// hole as a whole is none of the file's: reading it only takes memory for zeros.
+fn data_of(file: &CachedFile, ranges: Vec<Range<u64>>) -> (Vec<Range<u64>>, u64) {
+    // Space set aside for later counts as allocated and is a hole: large files are always asked.
+    if file.len() <= SMALL && file.allocated() >= file.len() {
+        return (ranges, 0);
+    }
+    // Who cannot tell holes has none to leave out.
+    let holes = file.holes().unwrap_or_default();
+    without_holes(ranges, &holes, file.len())
+}
+
+fn without_holes(
+    ranges: Vec<Range<u64>>,
+    holes: &[Range<u64>],
+    length: u64,
+) -> (Vec<Range<u64>>, u64) {
+    if holes.is_empty() {
+        return (ranges, 0);
+    }
+    let page = bytes(1);
+    let (mut data, mut left_out) = (Vec::new(), 0);
+    for range in ranges {
+        let mut at = range.start;
+        let first = holes.partition_point(|hole| hole.end <= range.start);
+        for hole in &holes[first..] {
+            if hole.start >= range.end {
+                break;
+            }
+            let end = if hole.end >= length { range.end } else { hole.end / page * page };
+            let from = hole.start.div_ceil(page).saturating_mul(page).max(at);
+            let to = end.min(range.end);
+            if from < to {
+                if at < from {
+                    data.push(at..from);
+                }
+                left_out += to - from;
+                at = to;
+            }
+        }
+        if at < range.end {
+            data.push(at..range.end);
+        }
+    }
+    (data, left_out)
+}
+
 /// What all threads of one command share.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -51,6 +117,10 @@ pub(super) struct Reader {
     read: AtomicU64,
     /// Bytes that are read in by now.
     done: AtomicU64,
+    /// Bytes of holes, which are left out: reading them fills memory with zeros.
+    holes: AtomicU64,
+    /// Files of which the system does not tell this user what is in memory.
+    uncounted: AtomicU64,
     /// Large files, left for the second half.
     large: Mutex<VecDeque<Part>>,
     crew: Crew,
@@ -77,7 +147,9 @@ impl Reader {
     /// For so many threads.
     pub(super) fn new(budget: Budget, threads: usize) -> Self {
         let (already, read, done) = Default::default();
-        Self { budget, already, read, done, large: Mutex::default(), crew: Crew::of(threads) }
+        let (holes, uncounted) = Default::default();
+        let (large, crew) = (Mutex::default(), Crew::of(threads));
+        Self { budget, already, read, done, holes, uncounted, large, crew }
     }
 
     /// Threads that may read.
@@ -93,6 +165,22 @@ impl Reader {
         self.read.load(Ordering::Relaxed)
     }
 
+    pub(super) fn holes(&self) -> u64 {
+        self.holes.load(Ordering::Relaxed)
+    }
+
+    /// Says what the numbers do not.
+    pub(super) fn tell(&self, context: &Context) {
+        let uncounted = self.uncounted.load(Ordering::Relaxed);
+        if uncounted > 0 && is_told() {
+            context.message(&format!(
+                "{} files of others were read as a whole: the system does not tell this user what \
+                 of them was in memory",
+                group_digits(uncounted)
+            ));
+        }
+    }
+
     /// A hand for one thread.
     pub(super) fn hand(&self) -> Hand<'_> {
         Hand { reader: self, pending: VecDeque::new(), scratch: vec![0; SCRATCH], files: 0 }
@@ -104,8 +192,10 @@ impl Reader {
         &self,
         file: &CachedFile,
         range: Range<u64>,
+        is_counted: &mut bool,
     ) -> Result<Option<Range<u64>>, bifolio::map::Error> {
-        let found = file.residency(range.clone())?;
+        let found = counted(file, range.clone())?;
+        *is_counted &= found.resident.is_some();
         // Where nobody knows what is there, all of it may have to be read.
         let resident = found.resident.unwrap_or(0);
         let missing = bytes(found.pages.saturating_sub(resident));
@@ -124,7 +214,7 @@ impl Reader {
         if range.start >= end {
             return Ok(None);
         }
-        let found = file.residency(range.start..end)?;
+        let found = counted(file, range.start..end)?;
         let missing = found.pages.saturating_sub(found.resident.unwrap_or(0));
         self.read.fetch_add(bytes(missing), Ordering::Relaxed);
         Ok(Some(range.start..end))
@@ -210,8 +300,11 @@ impl Hand<'_> {
     ) -> Result<(), bifolio::map::Error> {
         self.files += 1;
         let mut small = Vec::new();
+        let (ranges, holes) = data_of(&file, ranges);
+        self.reader.holes.fetch_add(holes, Ordering::Relaxed);
+        let mut is_counted = true;
         for range in ranges {
-            let Some(wanted) = self.reader.wanted(&file, range)? else { continue };
+            let Some(wanted) = self.reader.wanted(&file, range, &mut is_counted)? else { continue };
             if wanted.end - wanted.start > SMALL {
                 let reach = if wanted.end == file.len() { Reach::Ahead } else { Reach::Exact };
                 let path = file.path().to_path_buf();
@@ -220,6 +313,9 @@ impl Hand<'_> {
                 file.prefetch(wanted.clone())?;
                 small.push(wanted);
             }
+        }
+        if !is_counted {
+            self.reader.uncounted.fetch_add(1, Ordering::Relaxed);
         }
         if !small.is_empty() {
             self.pending.push_back((file, small));
@@ -290,4 +386,38 @@ pub(super) fn with_progress<T>(
     });
     interrupt::check()?;
     Ok(done)
+}
+
+#[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges, some with one in them")]
+mod tests {
+    use super::*;
+
+    /// Ranges, holes and a length, all in half pages.
+    fn halves(ranges: &[Range<u64>], holes: &[Range<u64>], length: u64) -> (Vec<Range<u64>>, u64) {
+        let half = bytes(1) / 2;
+        let scaled = |ranges: &[Range<u64>]| -> Vec<Range<u64>> {
+            ranges.iter().map(|range| range.start * half..range.end * half).collect()
+        };
+        let (data, left_out) = without_holes(scaled(ranges), &scaled(holes), length * half);
+        let data = data.iter().map(|range| range.start / half..range.end / half).collect();
+        (data, left_out / half)
+    }
+
+    #[test]
+    fn pages_that_lie_in_a_hole_are_left_out_and_those_with_data_in_them_are_not() {
+        let whole = |length| vec![0..length];
+        assert_eq!(halves(&whole(9), &[], 9), (whole(9), 0));
+        assert_eq!(halves(&whole(9), &[0..9], 9), (vec![], 9));
+        assert_eq!(halves(&whole(20), &[4..8], 20), (vec![0..4, 8..20], 4));
+        // A hole that begins or ends within a page.
+        assert_eq!(halves(&whole(20), &[3..9], 20), (vec![0..4, 8..20], 4));
+        assert_eq!(halves(&whole(20), &[5..6], 20), (whole(20), 0));
+        // The last page is a hole's as a whole, though it ends within it.
+        assert_eq!(halves(&whole(9), &[4..9], 9), (vec![0..4], 5));
+        // Parts of a file, and holes on both sides of them.
+        let parts = [2..6, 8..16];
+        assert_eq!(halves(&parts, &[0..4, 10..12, 14..40], 40), (vec![4..6, 8..10, 12..14], 6));
+        assert_eq!(halves(&[5..7], &[0..20], 40), (vec![], 2));
+    }
 }

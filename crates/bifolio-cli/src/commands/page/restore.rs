@@ -125,6 +125,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
             started.elapsed().into(),
         ],
     )?;
+    reader.tell(context);
     tell(&skipped, context);
     if failed > 0 {
         let what = format!("{} files could not be read", group_digits(failed));

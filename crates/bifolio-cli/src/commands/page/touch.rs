@@ -16,7 +16,7 @@ use crate::output::{Field, Schema, Value};
 
 /// Read files into memory, many at a time, never more than fits
 ///
-/// What is in memory already is left alone. The budget is taken before anything is read; what does
+/// What is in memory already is left alone, and holes of sparse files are left out. The budget is taken before anything is read; what does
 /// not fit is left out, counted, and the exit code is 6. The kernel keeps what was read until it
 /// needs the memory; `bifolio page lock` keeps it for sure.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,6 +50,7 @@ const SCHEMA: Schema = Schema {
         Field::bytes("read_in"),
         Field::bytes("from_disk"),
         Field::bytes("left_out"),
+        Field::bytes("holes"),
         Field::bytes("budget"),
         Field::duration("elapsed"),
     ],
@@ -81,10 +82,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
             Value::Bytes(reader.read()),
             from_disk.map_or(Value::Missing, Value::Bytes),
             Value::Bytes(reader.budget.refused()),
+            Value::Bytes(reader.holes()),
             Value::Bytes(reader.budget.bytes()),
             started.elapsed().into(),
         ],
     )?;
+    reader.tell(context);
     walk.finish(context)?;
     reader.budget.verdict()
 }

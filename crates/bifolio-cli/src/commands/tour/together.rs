@@ -63,7 +63,9 @@ impl Stop for Together {
                 let outcome = Outcome::when(dirty > 0, "no dirty page", "one dirty page");
                 tour.check(waits, outcome)?;
             }
-            None => tour.skip(waits, "this system does not count dirty pages")?,
+            None => {
+                tour.skip(waits, "dirty pages are not counted on this system or file system")?;
+            }
         }
         view.flush(.., Flush::Data)?;
         if let Some(dirty) = section.residency(..)?.dirty {

@@ -25,10 +25,13 @@ fn the_runs_of_a_map_are_the_file_in_order_and_what_was_read() {
     file.set_len(81_920 + 5).expect("set");
     file.sync_all().expect("synced");
     chill(&path);
-    for pages in ["8k..+8k", "28k..+4k", "60k..+4k"] {
+    for pages in ["8k..+8k", "28k..+4k"] {
         // A range is read without what is beside it.
         record(&["page", "touch", text(&path), "--range", pages], 0);
     }
+    // A page of zeros: touch would leave it out.
+    let cached = bifolio::map::residency::CachedFile::open(&path).expect("open");
+    cached.read_in(61_440..65_536, &mut [0; 4096]).expect("read");
     let runs = records(&["page", "map", text(&path)]);
     let mut at = 0;
     for run in &runs {
@@ -220,4 +223,79 @@ fn a_file_that_lives_in_memory_stays_and_is_said_to() {
     let told: Json = serde_json::from_str(&stdout(&output)).expect("JSON");
     assert_eq!(number(&told["records"][0], "lives_in_memory"), in_pages(10_000));
     assert!(stderr(&output).contains("live in memory only"), "{}", stderr(&output));
+}
+
+/// A file of root's in a directory that everybody may enter, which stays until the value is dropped.
+fn foreign_file() -> (tempfile::TempDir, PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = directory();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open to all");
+    let path = file_of(dir.path(), "foreign", 100_000);
+    (dir, path)
+}
+
+#[test]
+fn who_may_read_a_file_and_not_know_what_is_in_memory_may_touch_and_evict_it() {
+    let (_dir, path) = foreign_file();
+    let mut words = ["page", "evict", text(&path), "--json"];
+    assert_eq!(resident(&path), in_pages(100_000));
+    let told = |words: &[&str]| {
+        let output = as_nobody(words)?;
+        assert_eq!(code(&output), 0, "{words:?}: {}", stderr(&output));
+        let told: Json = serde_json::from_str(&stdout(&output)).expect("JSON");
+        let record = told["records"].get(0).unwrap_or(&told).clone();
+        Some((record, stderr(&output)))
+    };
+    // A page that the kernel is just looking at stays.
+    for round in 0.. {
+        let Some((sums, message)) = told(&words) else { return };
+        // Kernels before 6.14 tell everybody the counts.
+        if sums["dropped"].is_null() {
+            assert!(sums["resident_before"].is_null(), "{sums}");
+            assert!(
+                message.contains("1 files of others were evicted and not counted"),
+                "{message}"
+            );
+        }
+        if resident(&path) == 0 {
+            break;
+        }
+        assert!(round < 100, "it does not leave memory");
+    }
+    words[1] = "touch";
+    let Some((sums, message)) = told(&words) else { return };
+    assert_eq!((number(&sums, "read_in"), number(&sums, "already")), (in_pages(100_000), 0));
+    assert_eq!(resident(&path), in_pages(100_000));
+    // Once more: who is not told what is there reads all of it, and says so.
+    let Some((sums, again)) = told(&words) else { return };
+    if message.contains("1 files of others were read as a whole") {
+        assert_eq!(again, message);
+        assert_eq!((number(&sums, "read_in"), number(&sums, "already")), (in_pages(100_000), 0));
+    } else {
+        assert_eq!((number(&sums, "read_in"), number(&sums, "already")), (0, in_pages(100_000)));
+    }
+}
+
+#[test]
+fn holes_are_not_read_in_and_are_said_to_be_left_out() {
+    let dir = directory();
+    let path = dir.path().join("sparse");
+    let file = File::options().create_new(true).write(true).read(true).open(&path).expect("new");
+    let (start, size, length) = (4 << 20, 64 << 10, 64 << 20);
+    file.set_len(length).expect("set");
+    file.write_all_at(&vec![7; size], start).expect("written");
+    file.sync_all().expect("synced");
+    chill(&path);
+    let size = size as u64;
+    let sums = record(&["page", "touch", text(&path)], 0);
+    let of = |field| number(&sums, field);
+    assert_eq!((of("read_in"), of("already"), of("holes")), (size, 0, length - size));
+    assert_eq!(resident(&path), size);
+    // A range of holes alone, and a budget that the holes would not fit.
+    let sums = record(&["page", "touch", text(&path), "--range", "8M..", "--budget", "64k"], 0);
+    assert_eq!((number(&sums, "read_in"), number(&sums, "holes")), (0, length - (8 << 20)));
+    assert_eq!(resident(&path), size);
+    // The broken twin: who reads all of it fills memory with zeros.
+    drop(fs::read(&path).expect("read"));
+    assert!(resident(&path) > length / 2);
 }

@@ -11,6 +11,9 @@ pub(in crate::commands::doctor) fn findings(found: &FileSystem) -> Vec<Finding> 
     list.extend(of(&found.kind, "type", |kind| type_finding(found, *kind)));
     list.extend(of(&found.mount_point, "mounted", |point| mounted(found, point)));
     list.extend(of(&found.maps, "maps", maps));
+    if found.kind.value() == Some(&Kind::Overlay) {
+        list.push(overlay_residency());
+    }
     list.extend(option_findings(found));
     // The kernel's own file systems have no size.
     if found.size_bytes.value() != Some(&0) {
@@ -101,6 +104,14 @@ fn type_finding(found: &FileSystem, kind: Kind) -> Finding {
         }
         _ => finding.means("Calls and maps see one cache."),
     }
+}
+
+fn overlay_residency() -> Finding {
+    Finding::new("residency", "which pages are in memory, not which are dirty").level(Level::Note).means(
+        "The pages of these files belong to the layers. Which are in memory is told page by page \
+         (mincore); how many are dirty or being written is not told, and to evict a file all of \
+         it is flushed.",
+    )
 }
 
 fn btrfs(found: &FileSystem, finding: Finding) -> Finding {

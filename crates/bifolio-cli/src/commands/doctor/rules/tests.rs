@@ -231,6 +231,19 @@ fn each_kind_of_file_system_gets_the_words_that_it_needs() {
 }
 
 #[test]
+fn an_overlay_gets_a_note_on_what_is_told_of_residency_and_others_do_not() {
+    let mut facts = good();
+    let has_note = |facts: &_| {
+        file_system::findings(facts)
+            .iter()
+            .any(|finding| finding.subject == "residency" && finding.level == Level::Note)
+    };
+    assert!(!has_note(&facts));
+    facts.kind = known(Kind::Overlay);
+    assert!(has_note(&facts));
+}
+
+#[test]
 fn large_read_ahead_is_a_warning_with_the_command_for_its_device() {
     let mut facts = good();
     facts.read_ahead_bytes = known(8 << 20);
