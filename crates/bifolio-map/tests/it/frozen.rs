@@ -170,8 +170,10 @@ fn a_verity_file_is_frozen_by_a_copy_and_cannot_be_opened_for_writing() {
 #[test]
 fn copies_of_a_file_of_holes_take_its_data_only_and_no_memory_that_is_not_there() {
     let (_dir, path) = file_of(pattern(0, 10_000));
-    // As large as the file system takes: more than any memory, or half a gigabyte.
-    let len = [1u64 << 44, 1 << 40, 1 << 29].into_iter().find(|&len| {
+    // As large as the file system and the addresses take: more than any memory, or half a gigabyte.
+    let addresses = usize::MAX as u64 / 4;
+    let lens = [1u64 << 44, 1 << 40, 1 << 29].into_iter().filter(|&len| len < addresses);
+    let len = lens.into_iter().find(|&len| {
         std::fs::File::options().write(true).open(&path).unwrap().set_len(len).is_ok()
     });
     let section = Section::open_rw(&path).unwrap();

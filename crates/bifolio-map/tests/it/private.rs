@@ -103,7 +103,8 @@ fn everything_outside_the_private_ranges_follows_the_section() {
             2 if Advice::PopulateWrite.support() != Support::NotSupported => {
                 view.advise(range, Advice::PopulateWrite).unwrap();
             }
-            3 => drop(view.lock_in_memory(range).unwrap()),
+            // Not under Wine, whose VirtualLock copies the pages of a private map; Windows' does not.
+            3 if cfg!(unix) => drop(view.lock_in_memory(range).unwrap()),
             4 => drop(view.read_vec(range).unwrap()),
             _ => {}
         }
