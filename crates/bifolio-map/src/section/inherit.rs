@@ -54,7 +54,8 @@ impl Section {
     /// What is done through it is seen by everybody who uses the section, and goes past what this
     /// crate keeps account of: writes and syncs that fail there are not remembered here.
     ///
-    /// On Unix a named section's file carries the lock (`flock`) that keeps its name alive. `lock`,
+    /// On Unix a named section's file carries the lock (`flock`) that keeps its name alive, and a
+    /// duplicate of its descriptor keeps it alive as well, in whatever process. `lock`,
     /// `try_lock`, `unlock` and so on of [`File`] change that lock, also through a duplicate: after
     /// an `unlock` the name may be removed while the section is in use. To lock something, use
     /// [`FileLock`](crate::FileLock), which is of another kind, or open the file anew.
@@ -72,13 +73,21 @@ impl Section {
     /// ```
     #[must_use]
     pub fn as_file(&self) -> Option<&File> {
+        if let Some(hold) = &self.inner.hold {
+            hold.lend();
+        }
+        self.file()
+    }
+
+    /// The open file, for calls that leave its locks alone.
+    fn file(&self) -> Option<&File> {
         sys::file_of(&self.inner.object)
     }
 
     /// What this section is in errors, its handle, and the locks that were taken through it.
     pub(crate) fn for_locking(&self) -> (std::path::PathBuf, Option<&File>, &crate::lock::Held) {
         let label = super::name_of(self.inner.path.as_deref(), self.inner.kind).to_path_buf();
-        (label, self.as_file(), &self.inner.locks)
+        (label, self.file(), &self.inner.locks)
     }
 
     /// Lets child processes inherit this section: those that are started while the answer lives.

@@ -101,7 +101,15 @@ struct Inner {
     /// The length that the caller stated, of a section that another program made.
     stated: Option<u64>,
     /// What keeps the name alive. Dropped after the object: with it the name may go.
-    _hold: Option<sys::Hold>,
+    hold: Option<sys::Hold>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(hold) = &mut self.hold {
+            hold.let_go(&self.object);
+        }
+    }
 }
 
 impl Inner {
@@ -112,10 +120,10 @@ impl Inner {
         path: Option<PathBuf>,
         calls: Calls,
     ) -> Self {
-        let (state, resizing) = (state::State::new(), resizing::Resizing::of(&object));
-        let (name, stated, _hold) = (None, None, None);
+        let (state, resizing) = (state::State::new(), resizing::Resizing::default());
+        let (name, stated, hold) = (None, None, None);
         let locks = crate::lock::Held::default();
-        Self { object, access, kind, path, name, calls, state, resizing, locks, stated, _hold }
+        Self { object, access, kind, path, name, calls, state, resizing, locks, stated, hold }
     }
 }
 
@@ -326,7 +334,7 @@ impl Section {
         if let Some(why) = keeps {
             return Err(self.fail(Error::new(ErrorKind::NotSupported, DOING).because(why)));
         }
-        let _resizing = self.inner.resizing.change();
+        let _resizing = self.inner.resizing.change(self.object());
         let before = self.len()?;
         if space == Space::Allocate {
             self.check_room(&(0..len), DOING)?;
@@ -358,7 +366,7 @@ impl Section {
     pub(crate) fn grow_at_least(&self, len: u64, space: Space) -> Result<()> {
         const DOING: &str = "grow";
         self.want_write(DOING)?;
-        let _resizing = self.inner.resizing.change();
+        let _resizing = self.inner.resizing.change(self.object());
         let before = self.len()?;
         if before >= len {
             return Ok(());
@@ -430,7 +438,7 @@ impl Section {
         if !self.calls_meet_maps() || self.inner.calls == Calls::Append {
             return None;
         }
-        let _standing = self.inner.resizing.stand();
+        let _standing = self.inner.resizing.stand(self.object());
         Some(write(&self.inner.object))
     }
 

@@ -193,7 +193,7 @@ impl Section {
             None => (SectionKind::Named, place.label_of(name.as_str())),
         };
         let mut inner = Inner::new(object, access, kind, Some(path), Calls::Plain);
-        (inner.name, inner._hold) = (Some(name), Some(hold));
+        (inner.name, inner.hold) = (Some(name), Some(hold));
         Self { inner: Arc::new(inner) }
     }
 

@@ -5,7 +5,7 @@
 //! write must not cross, whichever handles they go through. Other processes do not ask for it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use crate::sys::{self, Identity, Object};
@@ -25,16 +25,36 @@ fn locks() -> MutexGuard<'static, BTreeMap<u128, Vec<Entry>>> {
     LOCKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A section's share in the lock of its file.
+/// A section's share in the lock of its file, taken when it is first asked for: most sections never
+/// are, and which file it is costs a system call.
+#[derive(Debug, Default)]
+pub(super) struct Resizing(OnceLock<Share>);
+
 #[derive(Debug)]
-pub(super) struct Resizing {
+struct Share {
     lock: Arc<RwLock<()>>,
     identity: Option<Identity>,
 }
 
 impl Resizing {
+    /// For a change of the length of `object`, whose share this is.
+    pub(super) fn change(&self, object: &Object) -> RwLockWriteGuard<'_, ()> {
+        self.lock(object).write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For writes by call, during which the length stays.
+    pub(super) fn stand(&self, object: &Object) -> RwLockReadGuard<'_, ()> {
+        self.lock(object).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self, object: &Object) -> &Arc<RwLock<()>> {
+        &self.0.get_or_init(|| Share::of(object)).lock
+    }
+}
+
+impl Share {
     /// The lock of this file. One of its own if the system does not say which file it is.
-    pub(super) fn of(object: &Object) -> Self {
+    fn of(object: &Object) -> Self {
         let Ok(identity) = sys::identity(object) else {
             return Self { lock: Arc::default(), identity: None };
         };
@@ -48,19 +68,9 @@ impl Resizing {
         });
         Self { lock, identity: Some(identity) }
     }
-
-    /// For a change of the length.
-    pub(super) fn change(&self) -> RwLockWriteGuard<'_, ()> {
-        self.lock.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// For writes by call, during which the length stays.
-    pub(super) fn stand(&self) -> RwLockReadGuard<'_, ()> {
-        self.lock.read().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Drop for Resizing {
+impl Drop for Share {
     fn drop(&mut self) {
         let Some(identity) = self.identity else { return };
         // Under the mutex nobody takes another share meanwhile.
@@ -92,12 +102,12 @@ mod tests {
         };
         let (first, second, other) = (open("file"), open("file"), open("other"));
         let number = sys::identity(&first).unwrap().file;
-        let one = Resizing::of(&first);
-        let two = Resizing::of(&second);
-        assert!(Arc::ptr_eq(&one.lock, &two.lock));
-        assert!(!Arc::ptr_eq(&one.lock, &Resizing::of(&other).lock));
+        let (one, two) = (Resizing::default(), Resizing::default());
+        assert!(!locks().contains_key(&number));
+        assert!(Arc::ptr_eq(one.lock(&first), two.lock(&second)));
+        assert!(!Arc::ptr_eq(one.lock(&first), Resizing::default().lock(&other)));
         drop(one);
-        assert!(Arc::ptr_eq(&two.lock, &Resizing::of(&first).lock));
+        assert!(Arc::ptr_eq(two.lock(&second), Resizing::default().lock(&first)));
         drop(two);
         assert!(!locks().contains_key(&number));
     }

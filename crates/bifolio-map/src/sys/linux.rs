@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +38,17 @@ pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
 /// A file without a name in `dir`: it is gone with its last descriptor, however that goes, unless
 /// it is published. `None` where the file system has no such files.
 pub(crate) fn create_unnamed(dir: &Path, permissions: u32) -> Option<io::Result<File>> {
+    create_unnamed_at(rustix::fs::CWD, dir, permissions)
+}
+
+/// The same, where `dir` is seen from an open directory.
+pub(super) fn create_unnamed_at(
+    from: BorrowedFd<'_>,
+    dir: &Path,
+    permissions: u32,
+) -> Option<io::Result<File>> {
+    use rustix::fs::{Mode, OFlags, openat};
+    use rustix::io::Errno;
     // It may have to be published through its name there. Once seen is enough: looking costs as much
     // as making a small file.
     static SEEN: AtomicBool = AtomicBool::new(false);
@@ -46,24 +58,32 @@ pub(crate) fn create_unnamed(dir: &Path, permissions: u32) -> Option<io::Result<
         }
         SEEN.store(true, Ordering::Relaxed);
     }
-    let mut options = File::options();
-    options.read(true).write(true).mode(permissions).custom_flags(libc::O_TMPFILE);
-    match options.open(dir) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => None,
-        result => Some(result),
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match retry_on_intr(|| openat(from, dir, flags, Mode::from_raw_mode(permissions))) {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR) => None,
+        result => Some(result.map(File::from).map_err(io::Error::from)),
     }
 }
 
 /// Gives a file without a name its first one, never replacing another file.
 pub(crate) fn publish_unnamed(file: &File, path: &Path) -> io::Result<()> {
+    publish_unnamed_at(file, rustix::fs::CWD, path)
+}
+
+/// The same, where `path` is seen from an open directory.
+pub(super) fn publish_unnamed_at(
+    file: &File,
+    to: BorrowedFd<'_>,
+    path: &Path,
+) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, linkat};
     // Linux 6.10 lets who opened the file link it by its descriptor; before, root only.
-    match linkat(file, c"", CWD, path, AtFlags::EMPTY_PATH) {
+    match linkat(file, c"", to, path, AtFlags::EMPTY_PATH) {
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::PERM) => {}
         result => return Ok(result?),
     }
     let from = inherited_path(u64::try_from(raw(file)).unwrap_or(u64::MAX));
-    Ok(linkat(CWD, from, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    Ok(linkat(CWD, from, to, path, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 /// The path that the system has for a descriptor, if any.

@@ -4,6 +4,7 @@
 use std::ffi::{CString, OsString, c_int, c_void};
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -49,6 +50,24 @@ pub(crate) fn anonymous(len: u64, _capacity: u64) -> io::Result<Object> {
 /// A file without a name that could be given one: not to be had here.
 pub(crate) fn create_unnamed(_dir: &Path, _permissions: u32) -> Option<io::Result<File>> {
     None
+}
+
+/// The same.
+pub(super) fn create_unnamed_at(
+    _from: BorrowedFd<'_>,
+    _dir: &Path,
+    _permissions: u32,
+) -> Option<io::Result<File>> {
+    None
+}
+
+/// The same.
+pub(super) fn publish_unnamed_at(
+    _file: &File,
+    _to: BorrowedFd<'_>,
+    _path: &Path,
+) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Gives a file without a name its first one: there are none here.

@@ -17,6 +17,7 @@ cfg_select! {
         mod linux_mappers;
         mod linux_residency;
         mod linux_space;
+        mod forks;
         mod lock_unix;
         mod names_unix;
         #[cfg(test)]
@@ -49,6 +50,7 @@ cfg_select! {
         pub(crate) use unix::*;
     }
     target_vendor = "apple" => {
+        mod forks;
         mod lock_unix;
         mod macos;
         mod macos_machine;

@@ -20,8 +20,10 @@
 //! - **Open**: EX is refused if anybody holds it: then take SH. If EX is granted it is dead: remove
 //!   it, and there is no such name. If SH is refused too, somebody is removing it: look again. After
 //!   the lock, ask what it is, and whether it still has its name: the remover may have been first.
-//! - **Close**: let go, then do what everybody does who passes by: open the entry anew, and if EX is
-//!   granted, remove it.
+//! - **Close**: ask for EX. Granted, it was the last handle: remove it. Refused, others have it; SH
+//!   is lost, and was to be given back anyhow. But only an opening that nobody shares may ask so: if
+//!   this process has forked since, or lent the descriptor, let go, then do what everybody does who
+//!   passes by: open the entry anew, and if EX is granted, remove it.
 //! - **Remove** = make sure that the name still leads to this very file, then unlink. Between the
 //!   two nobody else may remove it, or the next creator's new entry could be hit. Three rules:
 //!   1. who removes the dead has EX on the file;
@@ -40,9 +42,10 @@
 //! something is waited for up to [`PATIENCE`], then the answer is "busy".
 //!
 //! A descriptor that a forked child shares is one opening with one lock: it holds while either
-//! process has it. So the lock of an opening that is held is never changed or given back, only
+//! process has it. So the lock of an opening that may be shared is never changed or given back, only
 //! closed. To ask for EX on it would be to lose SH for all who share it: the kernel gives up the old
-//! lock before it looks whether it can grant the new one.
+//! lock before it looks whether it can grant the new one. (Of two handles that close at once and
+//! both ask, the one that asks last finds the other's SH gone, so one of them removes the name.)
 //!
 //! `flock` locks are of another kind than those of `FileLock`: they do not meet. Programs that
 //! share a section without this library hold nothing. They can also remove files (`rm`,
@@ -51,13 +54,15 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::forks::Forks;
 use super::names_here as here;
 use super::{Named, Object, Wanted};
 use crate::names::Lifetime;
@@ -78,6 +83,7 @@ pub(crate) use place::{Place, ground_of, ground_of_place, place};
 use list::{Visit, visit};
 use place::{Rights, Whose};
 use publish::publish_new;
+use spot::Spot;
 
 /// A step that the tests leave out or do at the wrong time, to see that they notice.
 #[cfg(all(
@@ -107,6 +113,7 @@ mod list;
 mod mark;
 mod place;
 mod publish;
+mod spot;
 
 /// How long a process that is removing something is waited for.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 2000 });
@@ -115,16 +122,53 @@ const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 200
 /// stands for a file elsewhere. Dropped after the object, it removes the name if it was the last.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    path: PathBuf,
+    spot: Spot,
     entry: Option<File>,
     rights: Rights,
     /// Whether to look for the dead when it ends.
     looks: bool,
+    /// The entry, as it was when it was opened.
+    id: EntryId,
+    /// When it was opened: a child that was forked since shares the opening.
+    since: Forks,
+    /// Whether somebody may have a duplicate of the descriptor.
+    lent: AtomicBool,
 }
 
 impl Hold {
-    fn new(path: PathBuf, entry: Option<File>, rights: Rights, lifetime: Lifetime) -> Self {
-        Self { path, entry, rights, looks: lifetime == Lifetime::LastHandle }
+    fn new(
+        spot: Spot,
+        entry: Option<File>,
+        seen: &Metadata,
+        rights: Rights,
+        lifetime: Lifetime,
+        since: Forks,
+    ) -> Self {
+        let (id, looks) = (EntryId::of(seen), lifetime == Lifetime::LastHandle);
+        Self { spot, entry, rights, looks, id, since, lent: AtomicBool::new(false) }
+    }
+
+    /// Somebody may duplicate the object's descriptor, and have it longer than the section.
+    pub(crate) fn lend(&self) {
+        self.lent.store(true, Ordering::Relaxed);
+    }
+
+    /// The object is about to be closed, and nobody else has its opening: then the opening itself
+    /// can ask whether it was the last one. Otherwise the drop asks with another one.
+    pub(crate) fn let_go(&mut self, object: &Object) {
+        if !self.looks || *self.lent.get_mut() && !broken!(LoansForgotten) {
+            return;
+        }
+        let own = self.entry.as_ref().unwrap_or(object);
+        let since = if broken!(ForksForgotten) { Forks::so_far() } else { self.since };
+        let asked = since.unless_forked_since(|| {
+            if ask_whether_dead(own)? {
+                // What it cannot remove is dead all the same, and the next one tries again.
+                let _ = remove_dead(&self.spot, self.id, self.rights);
+            }
+            Ok::<_, io::Error>(())
+        });
+        self.looks = !matches!(asked, Some(Ok(())));
     }
 }
 
@@ -133,27 +177,26 @@ impl Drop for Hold {
         drop(self.entry.take());
         if self.looks {
             // What it cannot remove is dead all the same, and the next one tries again.
-            let _ = remove_if_dead(&self.path, self.rights);
+            let _ = remove_if_dead(&self.spot, self.rights);
         }
     }
 }
 
 /// Opens the section of a name.
 pub(crate) fn open_named(place: &Place, name: &str, access: Access) -> io::Result<Named> {
-    place.check()?;
-    let path = place.dir.join(name);
+    let spot = place.spot(name)?;
     let mut patience = Patience::new();
     loop {
-        let entry = open_entry(&path, access).map_err(|error| place.explain(error))?;
+        // Before it is opened: a fork in between shares it.
+        let since = Forks::so_far();
+        let entry = open_entry(&spot, access).map_err(|error| place.explain(error))?;
         match hold(&entry, patience.is_fresh())? {
             Held::Yes(seen) => {
-                // It may have been another directory for a moment.
-                place.check()?;
-                return named(place, entry, &seen, path, access);
+                return named(place, entry, &seen, spot, access, since);
             }
             Held::Dead(seen) => {
                 // If somebody else has to remove it, there is no such name all the same.
-                let _ = remove_dead(&path, &seen, place.rights);
+                let _ = remove_dead(&spot, EntryId::of(&seen), place.rights);
                 return Err(io::ErrorKind::NotFound.into());
             }
             Held::LookAgain => patience.pause("the name")?,
@@ -166,17 +209,18 @@ fn named(
     place: &Place,
     entry: File,
     seen: &Metadata,
-    path: PathBuf,
+    spot: Spot,
     access: Access,
+    since: Forks,
 ) -> io::Result<Named> {
     let marks = here::marks(&entry, seen);
     let lifetime = lifetime_of(marks);
     place.rights.accept(seen)?;
     if !marks.has(Mark::StandsForFile) {
-        let hold = Hold::new(path, None, place.rights, lifetime);
+        let hold = Hold::new(spot, None, seen, place.rights, lifetime, since);
         return Ok(Named { object: entry, hold, file: None });
     }
-    let hold = Hold::new(path, Some(entry), place.rights, lifetime);
+    let hold = Hold::new(spot, Some(entry), seen, place.rights, lifetime, since);
     place.rights.follow(seen)?;
     let target = target_of(hold.entry.as_ref().expect("set above"))?;
     let object = open_target(&target, access)?;
@@ -208,21 +252,21 @@ fn open_target(path: &Path, access: Access) -> io::Result<File> {
 
 /// Makes a section that appears under its name complete or not at all.
 pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io::Result<Named> {
-    place.make()?;
+    let mut spot = place.spot_in_new(name)?;
     let mut visit = visit(place);
-    let path = place.dir.join(name);
     let target = wanted.file.map(std::path::absolute).transpose()?;
     let object = target.as_deref().map(|path| open_target(path, wanted.access)).transpose()?;
     let mut patience = Patience::new();
-    let entry = loop {
-        match publish_new(&path, wanted, target.as_deref()) {
+    let since = Forks::so_far();
+    let (entry, seen) = loop {
+        match publish_new(&spot, wanted, target.as_deref()) {
             // Somebody removed the directory since it was looked at.
             Err(error) if error.kind() == io::ErrorKind::NotFound && visit == Visit::Another => {
-                place.make()?;
+                spot = place.spot_in_new(name)?;
                 visit = Visit::First;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                match remove_if_dead(&path, place.rights)? {
+                match remove_if_dead(&spot, place.rights)? {
                     Removed::Yes => {}
                     Removed::No => return Err(error),
                     Removed::Refused { owner } => return Err(left_behind_by(owner)),
@@ -234,18 +278,12 @@ pub(crate) fn create_named(place: &Place, name: &str, wanted: &Wanted<'_>) -> io
         }
         patience.pause("the name")?;
     };
-    let (rights, lifetime) = (place.rights, wanted.lifetime);
-    let named = match (object, target) {
-        (Some(object), file) => {
-            Named { object, hold: Hold::new(path, Some(entry), rights, lifetime), file }
-        }
-        (None, _) => {
-            Named { object: entry, hold: Hold::new(path, None, rights, lifetime), file: None }
-        }
+    let (object, file, entry) = match (object, target) {
+        (Some(object), file) => (object, file, Some(entry)),
+        (None, _) => (entry, None, None),
     };
-    // It may have been another directory for a moment.
-    place.check()?;
-    Ok(named)
+    let hold = Hold::new(spot, entry, &seen, place.rights, wanted.lifetime, since);
+    Ok(Named { object, hold, file })
 }
 
 /// What is to be done about a dead name of somebody else's.
@@ -261,16 +299,13 @@ fn left_behind_by(owner: u32) -> io::Error {
 
 /// Whether a name is taken, by whatever lives.
 pub(crate) fn is_taken(place: &Place, name: &str) -> io::Result<bool> {
-    let path = place.dir.join(name);
-    Ok(path.symlink_metadata().is_ok() && remove_if_dead(&path, place.rights)? == Removed::No)
+    let spot = Spot::at_path(place.dir.join(name));
+    Ok(spot.look().is_ok() && remove_if_dead(&spot, place.rights)? == Removed::No)
 }
 
 /// Opens an entry as it is, without following a link or waiting for a pipe's other end.
-fn open_entry(path: &Path, access: Access) -> io::Result<File> {
-    let mut options = File::options();
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    options.read(true).write(access == Access::ReadWrite).custom_flags(flags);
-    match options.open(path) {
+fn open_entry(spot: &Spot, access: Access) -> io::Result<File> {
+    match spot.open(access) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR)) => {
             Err(not_a_section())
         }
@@ -278,7 +313,7 @@ fn open_entry(path: &Path, access: Access) -> io::Result<File> {
         Err(error)
             if error.kind() == io::ErrorKind::PermissionDenied && access == Access::ReadWrite =>
         {
-            let Ok(entry) = open_entry(path, Access::Read) else { return Err(error) };
+            let Ok(entry) = open_entry(spot, Access::Read) else { return Err(error) };
             let marks = here::marks(&entry, &entry.metadata()?);
             if marks.has(Mark::StandsForFile) { Ok(entry) } else { Err(error) }
         }
@@ -346,8 +381,8 @@ enum Removed {
 }
 
 /// Removes an entry if it is marked, nobody holds it, and it is ours.
-fn remove_if_dead(path: &Path, rights: Rights) -> io::Result<Removed> {
-    let entry = match open_entry(path, Access::Read) {
+fn remove_if_dead(spot: &Spot, rights: Rights) -> io::Result<Removed> {
+    let entry = match open_entry(spot, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removed::Yes),
         // Not ours, or no section.
         Err(_) => return Ok(Removed::No),
@@ -357,49 +392,69 @@ fn remove_if_dead(path: &Path, rights: Rights) -> io::Result<Removed> {
     if !seen.is_file() || lifetime_of(here::marks(&entry, &seen)) == Lifetime::Persistent {
         return Ok(Removed::No);
     }
-    let dead = try_lock(&entry, FlockOperation::NonBlockingLockExclusive)?;
+    let dead = ask_whether_dead(&entry)?;
+    Ok(if dead { remove_dead(spot, EntryId::of(&seen), rights) } else { Removed::No })
+}
+
+/// Whether nobody else holds an entry; then this opening has EX.
+fn ask_whether_dead(entry: &File) -> io::Result<bool> {
+    let dead = try_lock(entry, FlockOperation::NonBlockingLockExclusive)?;
     if broken!(RemovedUnlocked) {
         // Looks whether anybody has it, and does not keep others from having it meanwhile.
-        flock(&entry, FlockOperation::Unlock)?;
+        flock(entry, FlockOperation::Unlock)?;
     }
-    Ok(if dead { remove_dead(path, &seen, rights) } else { Removed::No })
+    Ok(dead)
 }
 
 /// Removes what is known to be dead, if it is ours: the caller has EX on it.
-fn remove_dead(path: &Path, seen: &Metadata, rights: Rights) -> Removed {
-    let removed = rights.may_remove_dead(seen)
-        && match remove(path, seen) {
+fn remove_dead(spot: &Spot, id: EntryId, rights: Rights) -> Removed {
+    let removed = rights.may_remove_dead(id.owner)
+        && match remove(spot, id) {
             Err(error) => error.kind() == io::ErrorKind::NotFound,
             Ok(()) => true,
         };
-    if removed { Removed::Yes } else { Removed::Refused { owner: seen.uid() } }
+    if removed { Removed::Yes } else { Removed::Refused { owner: id.owner } }
+}
+
+/// Which file an entry is, and whose. An opening keeps its number from being given to another.
+#[derive(Clone, Copy, Debug)]
+struct EntryId {
+    volume: u64,
+    file: u64,
+    owner: u32,
+}
+
+impl EntryId {
+    fn of(seen: &Metadata) -> Self {
+        Self { volume: seen.dev(), file: seen.ino(), owner: seen.uid() }
+    }
 }
 
 /// Unlinks a name if it leads to this very file; see the three rules at the head of this file.
-fn remove(path: &Path, seen: &Metadata) -> io::Result<()> {
-    let now = path.symlink_metadata()?;
-    if (now.dev(), now.ino()) == (seen.dev(), seen.ino()) || broken!(RemovedUnseen) {
-        std::fs::remove_file(path)?;
+fn remove(spot: &Spot, id: EntryId) -> io::Result<()> {
+    if spot.look()? == (id.volume, id.file) || broken!(RemovedUnseen) {
+        spot.unlink()?;
     }
     Ok(())
 }
 
 /// Takes a name away, whoever has the section.
 pub(crate) fn unlink_named(place: &Place, name: &str) -> io::Result<()> {
-    place.check()?;
-    let path = place.dir.join(name);
+    let spot = place.spot(name)?;
     let directory = File::open(&place.dir).map_err(|error| place.explain(error))?;
     let mut patience = Patience::new();
-    while !try_lock(&directory, FlockOperation::NonBlockingLockExclusive)? {
+    while !broken!(DirectoryUnlocked)
+        && !try_lock(&directory, FlockOperation::NonBlockingLockExclusive)?
+    {
         patience.pause("the directory")?;
     }
     loop {
-        let entry = open_entry(&path, Access::Read)?;
+        let entry = open_entry(&spot, Access::Read)?;
         match hold(&entry, patience.is_fresh())? {
-            Held::Yes(seen) => return remove(&path, &seen),
+            Held::Yes(seen) => return remove(&spot, EntryId::of(&seen)),
             Held::Dead(seen) => {
                 // Whosever it is: here the caller means it.
-                let _ = remove(&path, &seen);
+                let _ = remove(&spot, EntryId::of(&seen));
                 return Err(io::ErrorKind::NotFound.into());
             }
             Held::LookAgain => patience.pause("the name")?,
@@ -413,8 +468,7 @@ pub(crate) fn open_foreign(
     name: &str,
     access: Access,
 ) -> io::Result<(Object, u64)> {
-    place.check()?;
-    let entry = open_entry(&place.dir.join(name), access).map_err(|e| place.explain(e))?;
+    let entry = open_entry(&place.spot(name)?, access).map_err(|e| place.explain(e))?;
     let seen = entry.metadata()?;
     if seen.is_file() { Ok((entry, seen.len())) } else { Err(not_a_section()) }
 }

@@ -176,6 +176,14 @@ pub(crate) struct Hold {
 
 impl Hold {
     const NOTHING: Self = Self { _state: None, _section: None };
+
+    /// The object is about to be closed. The kernel does the rest.
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "Unix has to ask")]
+    pub(crate) fn let_go(&mut self, _object: &Object) {}
+
+    /// Somebody may duplicate the object's handle. The kernel counts.
+    #[expect(clippy::unused_self, reason = "Unix has to know")]
+    pub(crate) fn lend(&self) {}
 }
 
 /// What a name stands for at this moment.

@@ -132,6 +132,19 @@ fn a_childs_close_beside_another_opener_leaves_the_name_to_its_creator() {
 }
 
 #[test]
+fn a_descriptor_that_was_handed_on_keeps_the_name() {
+    let (_dir, scope) = names_of_its_own();
+    let section = creating(&scope, 13).named(&name("lent")).unwrap();
+    let opener = writing(&scope).named(&name("lent")).unwrap();
+    let duplicate = section.as_file().unwrap().try_clone().unwrap();
+    drop(section);
+    drop(opener);
+    assert_eq!(writing(&scope).named(&name("lent")).unwrap().len().unwrap(), 13);
+    drop(duplicate);
+    gone(&scope, "lent");
+}
+
+#[test]
 fn names_keep_their_marks_whatever_the_umask_and_the_directory() {
     if child::role().is_some() {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o777));

@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 
 use super::super::Found;
 use super::{
-    Mark, Place, Whose, here, lifetime_of, open_entry, remove_dead, remove_if_dead, target_of, try_lock,
+    EntryId, Mark, Place, Spot, Whose, here, lifetime_of, open_entry, remove_dead, remove_if_dead, target_of, try_lock,
 };
 use crate::names::{EntryKind, InUse, Lifetime};
 use crate::section::Access;
@@ -45,7 +45,8 @@ fn look(place: &Place, path: &Path) -> Option<Found> {
     let Some(seen) = seen.filter(std::fs::Metadata::is_file) else { return Some(found) };
     (found.kind, found.len) = (EntryKind::Section, Some(seen.len()));
     let aside = is_aside(&found.name);
-    let entry = match open_entry(path, Access::Read) {
+    let spot = Spot::at_path(path.to_path_buf());
+    let entry = match open_entry(&spot, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(_) => return (!aside).then_some(found),
         Ok(entry) => entry,
@@ -57,7 +58,7 @@ fn look(place: &Place, path: &Path) -> Option<Found> {
     if found.lifetime == Lifetime::LastHandle || place.rights.whose != Whose::Everybody {
         found.in_use = match try_lock(&entry, FlockOperation::NonBlockingLockExclusive) {
             Ok(true) if found.lifetime == Lifetime::LastHandle => {
-                remove_dead(path, &seen, place.rights);
+                remove_dead(&spot, EntryId::of(&seen), place.rights);
                 return None;
             }
             Ok(true) => InUse::No,
@@ -93,7 +94,7 @@ pub(super) fn visit(place: &Place) -> Visit {
     visited.insert(place.dir.clone());
     drop(visited);
     for entry in std::fs::read_dir(&place.dir).into_iter().flatten().flatten() {
-        let _ = remove_if_dead(&entry.path(), place.rights);
+        let _ = remove_if_dead(&Spot::at_path(entry.path()), place.rights);
     }
     Visit::First
 }

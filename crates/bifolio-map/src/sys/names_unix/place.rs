@@ -3,11 +3,16 @@
 use std::fs::DirBuilder;
 use std::io;
 use std::fs::Metadata;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{self, OFlags};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::super::{Ground, Object, Stuff};
-use super::here;
+use super::{Spot, here};
 use crate::names::Scope;
 
 /// Where the names of a scope are.
@@ -28,8 +33,8 @@ pub(super) struct Rights {
 impl Rights {
     /// Whether a dead entry is ours to remove. Root is asked to tidy up only where all names are
     /// this library's or the system's: elsewhere the files are somebody's own.
-    pub(super) fn may_remove_dead(self, seen: &Metadata) -> bool {
-        seen.uid() == self.user || self.user == 0 && self.whose != Whose::Caller
+    pub(super) fn may_remove_dead(self, owner: u32) -> bool {
+        owner == self.user || self.user == 0 && self.whose != Whose::Caller
     }
 
     /// Whether an entry may be a section here. In the user's directory only the user's may, and
@@ -98,12 +103,17 @@ impl Place {
         if self.rights.whose != Whose::User {
             return Ok(());
         }
-        let found = self.dir.symlink_metadata().map_err(|error| self.explain(error))?;
-        let user = self.rights.user;
-        if found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0 {
+        self.accept(&fs::lstat(&self.dir).map_err(|error| self.explain(error.into()))?)
+    }
+
+    /// Whether this is a directory of the user's own.
+    fn accept(&self, found: &fs::Stat) -> io::Result<()> {
+        let (user, mode) = (self.rights.user, found.st_mode & 0o7777);
+        let is_dir = fs::FileType::from_raw_mode(found.st_mode).is_dir();
+        if is_dir && found.st_uid == user && mode & 0o077 == 0 {
             return Ok(());
         }
-        let (dir, owner, mode) = (self.dir.display(), found.uid(), found.mode() & 0o7777);
+        let (dir, owner) = (self.dir.display(), found.st_uid);
         Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             format!(
@@ -113,22 +123,56 @@ impl Place {
         ))
     }
 
-    /// Makes the directory if it is one of ours to make.
-    pub(super) fn make(&self) -> io::Result<()> {
-        match self.rights.whose {
-            Whose::Caller => Ok(()),
-            Whose::Everybody => here::make_machine_dir(&self.dir),
-            Whose::User => match self.check() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    match DirBuilder::new().mode(0o700).create(&self.dir) {
-                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                            Err(self.explain(error))
-                        }
-                        _ => self.check(),
+    /// Where an entry of this name is. In the user's directory it is seen from an opening of the
+    /// directory that was checked, so that it cannot be another one for a moment; the opening is kept,
+    /// one a process, until the directory is removed. (Who moves it, as only the user and root can,
+    /// moves the names along, for the processes that have it open.)
+    pub(super) fn spot(&self, name: &str) -> io::Result<Spot> {
+        static KEPT: Mutex<Option<(PathBuf, Arc<OwnedFd>)>> = Mutex::new(None);
+        let path = self.dir.join(name);
+        if self.rights.whose != Whose::User {
+            return Ok(Spot::at_path(path));
+        }
+        let explain = |error: Errno| self.explain(error.into());
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, dir)) = &*kept
+            && *of == self.dir
+        {
+            let found = fs::fstat(dir).map_err(explain)?;
+            if found.st_nlink > 0 {
+                self.accept(&found)?;
+                return Ok(Spot::in_dir(dir, path));
+            }
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = match retry_on_intr(|| fs::open(&self.dir, flags, fs::Mode::empty())) {
+            // What is there instead, if anything, is for the check to say.
+            Err(error) => return self.check().and(Err(explain(error))),
+            Ok(dir) => Arc::new(dir),
+        };
+        self.accept(&fs::fstat(&dir).map_err(explain)?)?;
+        let spot = Spot::in_dir(&dir, path);
+        *kept = Some((self.dir.clone(), dir));
+        Ok(spot)
+    }
+
+    /// The same, and makes the directory if it is one of ours to make.
+    pub(super) fn spot_in_new(&self, name: &str) -> io::Result<Spot> {
+        if self.rights.whose == Whose::Everybody {
+            here::make_machine_dir(&self.dir)?;
+        }
+        match self.spot(name) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && self.rights.whose == Whose::User =>
+            {
+                match DirBuilder::new().mode(0o700).create(&self.dir) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        Err(self.explain(error))
                     }
+                    _ => self.spot(name),
                 }
-                result => result,
-            },
+            }
+            result => result,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Making an entry that appears complete, marked and held, or not at all.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::super as sys;
-use super::{Marks, here};
+use super::{Marks, Spot, here};
 #[cfg(all(
     test,
     not(miri),
@@ -22,27 +22,26 @@ use crate::Space;
 use crate::section::aside::beside;
 use sys::Wanted;
 
-/// Makes an entry and gives it its name, if nothing has it. `Interrupted` if a sweeper was faster.
+/// Makes an entry and gives it its name, if nothing has it; and what it is, but for what the name
+/// changes. `Interrupted` if a sweeper was faster.
 pub(super) fn publish_new(
-    path: &Path,
+    spot: &Spot,
     wanted: &Wanted<'_>,
     target: Option<&Path>,
-) -> io::Result<File> {
+) -> io::Result<(File, Metadata)> {
     let marks = if broken!(MarkedLate) { Marks::NONE } else { Marks::of(wanted) };
     // Nobody executes a section; and where a name leads to is for its owner alone to say.
     let permissions = wanted.permissions & if target.is_some() { 0o644 } else { 0o666 };
     let mode = permissions | here::mode_of(marks);
-    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let (file, mut aside) = match sys::create_unnamed(dir, mode) {
-        Some(file) => (file?, None),
-        None => beside(path, mode).map(|(file, aside)| (file, Some(Aside(Some(aside)))))?,
+    let (file, mut aside) = match spot.create_unnamed(mode)? {
+        Some(file) => (file, None),
+        None => beside(spot.path(), mode).map(|(file, aside)| (file, Some(Aside(Some(aside)))))?,
     };
     if !broken!(SizedLate) {
         fill(&file, wanted, target)?;
     }
-    if !broken!(MarksNotSeen) {
-        ensure_marks(&file, marks)?;
-    }
+    let seen =
+        if broken!(MarksNotSeen) { file.metadata()? } else { ensure_marks(&file, marks)? };
     if !broken!(HeldLate)
         && let Err(error) = hold_new(&file)
     {
@@ -51,8 +50,14 @@ pub(super) fn publish_new(
         return Err(error);
     }
     match aside {
-        None => sys::publish_unnamed(&file, path)?,
-        Some(aside) => aside.rename(path)?,
+        None => spot.publish(&file)?,
+        Some(aside) => {
+            aside.rename(spot.path())?;
+            // By its path it may have gone into another directory.
+            if spot.look()? != (seen.dev(), seen.ino()) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+        }
     }
     if broken!(MarkedLate) {
         here::mark(&file, Marks::of(wanted))?;
@@ -63,7 +68,7 @@ pub(super) fn publish_new(
     if broken!(SizedLate) {
         fill(&file, wanted, target)?;
     }
-    Ok(file)
+    Ok((file, seen))
 }
 
 /// Gives a new entry its content: the length of a section, or the path of the file it stands for.
@@ -79,14 +84,19 @@ fn fill(file: &File, wanted: &Wanted<'_>, target: Option<&Path>) -> io::Result<(
 
 /// Makes sure of the marks: not every system takes them with the mode, the umask takes bits away,
 /// and what filling does to the mode is the file system's business.
-fn ensure_marks(file: &File, marks: Marks) -> io::Result<()> {
-    let has_them = || {
+fn ensure_marks(file: &File, marks: Marks) -> io::Result<Metadata> {
+    // An entry that its owner cannot open could not be removed by anybody.
+    let has_them =
+        |seen: &Metadata| here::marks(file, seen) == marks && seen.mode() & 0o600 == 0o600;
+    let seen = file.metadata()?;
+    if has_them(&seen) {
+        return Ok(seen);
+    }
+    if here::mark(file, marks).is_ok() {
         let seen = file.metadata()?;
-        // An entry that its owner cannot open could not be removed by anybody.
-        Ok::<_, io::Error>(here::marks(file, &seen) == marks && seen.mode() & 0o600 == 0o600)
-    };
-    if has_them()? || here::mark(file, marks).is_ok() && has_them()? {
-        return Ok(());
+        if has_them(&seen) {
+            return Ok(seen);
+        }
     }
     Err(io::Error::new(
         io::ErrorKind::Unsupported,

@@ -2,8 +2,8 @@
 //! something whole. Each step that the protocol needs is left out once, and must be missed.
 //!
 //! Between two system calls nothing changes that another process could see, so the visits are
-//! around the calls (a *state* is a kill or a stop there); `BIFOLIO_BUDGET=10` and more also kills
-//! at instructions in between.
+//! around the calls (a *state* is a kill or a stop there), and at 4 random instructions in between.
+//! More of those with a `BIFOLIO_BUDGET`; one of 10000 visits every instruction of each scene.
 
 use std::path::{Path, PathBuf};
 
@@ -36,8 +36,12 @@ bifolio_testkit::seeded_bugs! {
         RemovedUnlocked,
         /// Removers do not look whether the name still leads to what they found dead.
         RemovedUnseen,
-        /// A close asks on its own opening whether it is the last.
-        ConvertedOnClose,
+        /// Who unlinks what lives does not keep others from doing so meanwhile.
+        DirectoryUnlocked,
+        /// A close asks on its own opening whether it is the last, though a forked child shares it.
+        ForksForgotten,
+        /// The same, though a duplicate of its descriptor was lent.
+        LoansForgotten,
         /// Creators do not look whether the entry is marked.
         MarksNotSeen,
     }
@@ -61,24 +65,33 @@ enum Scene {
     CloseAgainstCreate,
     /// The same, after this process has unlinked the name.
     CloseAgainstUnlink,
+    /// It has forked, lets the last handle go, and is killed.
+    ForkedCloseKilled,
+    /// It has forked, and lets the last handle go, while this process creates the name anew.
+    ForkedCloseAgainstCreate,
     /// It opens the name, while this process lets the last handle go.
     OpenAgainstClose,
     /// It opens the name, and is killed.
     OpenKilled,
     /// It unlinks the name, while this process lets its handle go and creates the name anew.
     UnlinkAgainstClose,
+    /// It unlinks the name, while this process does too and creates it anew.
+    UnlinkAgainstUnlink,
 }
 
 impl Scene {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::CreateKilled,
         Self::CreateWatched,
         Self::CloseKilled,
         Self::CloseAgainstCreate,
         Self::CloseAgainstUnlink,
+        Self::ForkedCloseKilled,
+        Self::ForkedCloseAgainstCreate,
         Self::OpenAgainstClose,
         Self::OpenKilled,
         Self::UnlinkAgainstClose,
+        Self::UnlinkAgainstUnlink,
     ];
 
     fn named(text: &str) -> Option<Self> {
@@ -91,13 +104,17 @@ fn place_in(dir: &Path) -> Place {
 }
 
 fn create(place: &Place) -> io::Result<Named> {
+    create_for(Lifetime::LastHandle, place)
+}
+
+fn create_for(lifetime: Lifetime, place: &Place) -> io::Result<Named> {
     let wanted = Wanted {
         access: Access::ReadWrite,
         len: LEN,
         capacity: LEN,
         space: Space::Allocate,
         permissions: 0o600,
-        lifetime: Lifetime::LastHandle,
+        lifetime,
         file: None,
     };
     create_named(place, NAME, &wanted)
@@ -109,13 +126,8 @@ fn open(place: &Place) -> io::Result<Named> {
 
 /// Closes as a section does, if there is one.
 fn close(named: impl Into<Option<Named>>) {
-    let Some(named) = named.into() else { return };
-    if Twin::ConvertedOnClose.is_on() {
-        let exclusive = FlockOperation::NonBlockingLockExclusive;
-        if !try_lock(&named.object, exclusive).expect("a lock") {
-            // The kernel has given up the shared one, and the name is left to the others.
-            std::mem::forget(named.hold);
-        }
+    if let Some(mut named) = named.into() {
+        named.hold.let_go(&named.object);
     }
 }
 
@@ -138,8 +150,16 @@ fn play(scene: Scene) {
             region(|| close(named));
             Ok(None)
         }
+        Scene::ForkedCloseKilled | Scene::ForkedCloseAgainstCreate => {
+            let named = create(&place).expect("a new name");
+            crate::sys::forks::as_if_forked();
+            region(|| close(named));
+            Ok(None)
+        }
         Scene::OpenKilled | Scene::OpenAgainstClose => region(|| open(&place)).map(Some),
-        Scene::UnlinkAgainstClose => region(|| unlink_named(&place, NAME)).map(|()| None),
+        Scene::UnlinkAgainstClose | Scene::UnlinkAgainstUnlink => {
+            region(|| unlink_named(&place, NAME)).map(|()| None)
+        }
     };
     let outcome = match twin {
         Some(twin) => twin.while_on(work),
@@ -204,7 +224,7 @@ fn run(
         }
     };
     match scene {
-        Scene::CreateKilled | Scene::CloseKilled => {
+        Scene::CreateKilled | Scene::CloseKilled | Scene::ForkedCloseKilled => {
             kill_at_every_instruction(&rerun, visit, empty, |_| seeing(&mut || gone(&place)))
         }
         Scene::OpenKilled => {
@@ -238,7 +258,9 @@ fn run(
                 }
             })
         }
-        Scene::CloseAgainstCreate | Scene::CloseAgainstUnlink => {
+        Scene::CloseAgainstCreate
+        | Scene::CloseAgainstUnlink
+        | Scene::ForkedCloseAgainstCreate => {
             let prepare = || {
                 empty();
                 None
@@ -294,22 +316,62 @@ fn run(
                 gone(&place)
             })
         }
+        Scene::UnlinkAgainstUnlink => {
+            let prepare = || {
+                empty();
+                // Nobody holds it, so who does is the child.
+                drop(create_for(Lifetime::Persistent, &place).expect("a new name"));
+                None
+            };
+            let meanwhile = |mine: &mut Option<(Named, bool)>| {
+                let entry = open_entry(&Spot::at_path(dir.path().join(NAME)), Access::Read);
+                let exclusive = FlockOperation::NonBlockingLockExclusive;
+                let chosen = entry.is_ok_and(|old| !try_lock(&old, exclusive).expect("a lock"));
+                // Refused while the other one is removing it.
+                let _ = unlink_named(&place, NAME);
+                *mine = create(&place).ok().map(|named| (named, chosen));
+                Ok(())
+            };
+            stop_at_every_instruction(&rerun, visit, prepare, meanwhile, |mine, child| {
+                told(child)?;
+                let Some((named, chosen)) = mine else { return gone(&place) };
+                // What the child holds is what it means: another one it must leave alone.
+                if chosen {
+                    leads_to(&place, &named)?;
+                }
+                close(named);
+                gone(&place)
+            })
+        }
     }
 }
 
-/// That a name stays with its creator, whose child has closed it while a third had it. The child is
-/// played by a second descriptor of the creator's opening, which is what a fork gives it.
-fn a_childs_close_leaves_the_name() -> Result<(), String> {
+/// How a second process comes by the opening of a first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// It was forked off.
+    Fork,
+    /// It was sent the descriptor.
+    Loan,
+}
+
+/// That a name stays with its creator, whose opening a second one shares, and closes while a third
+/// had it. The second one is played by a duplicate of the descriptor, which is what it has.
+fn a_sharers_close_leaves_the_name(sharing: Sharing) -> Result<(), String> {
     let dir = tempfile::tempdir().expect("a directory");
     let place = place_in(dir.path());
     let creator = create(&place).expect("a new name");
-    let of_the_child = Named {
-        object: creator.object.try_clone().expect("a descriptor"),
-        hold: Hold::new(place.dir.join(NAME), None, place.rights, Lifetime::LastHandle),
-        file: None,
-    };
+    let object = creator.object.try_clone().expect("a descriptor");
+    let seen = object.metadata().expect("metadata");
+    let (spot, since) = (Spot::at_path(place.dir.join(NAME)), creator.hold.since);
+    let hold = Hold::new(spot, None, &seen, place.rights, Lifetime::LastHandle, since);
+    let sharer = Named { object, hold, file: None };
+    match sharing {
+        Sharing::Fork => crate::sys::forks::as_if_forked(),
+        Sharing::Loan => [&creator, &sharer].into_iter().for_each(|named| named.hold.lend()),
+    }
     let third = open(&place).expect("the name");
-    close(of_the_child);
+    close(sharer);
     close(third);
     leads_to(&place, &creator)?;
     close(creator);
@@ -320,7 +382,7 @@ fn a_childs_close_leaves_the_name() -> Result<(), String> {
 /// openings, and keep names alive for a moment.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// Around every call; with a budget, also at so many instructions in between.
+/// Around every call, and at some instructions in between; with a budget, at all of them.
 fn explore(test: &str, scene: Scene) {
     if let Some(scene) = child::role().as_deref().and_then(Scene::named) {
         return play(scene);
@@ -329,11 +391,9 @@ fn explore(test: &str, scene: Scene) {
     let Some(report) = skip::or_count(run(test, scene, None, Visit::AroundCalls)) else { return };
     println!("{scene:?}: {report}");
     assert!(report.points > 8, "{report}");
-    let more = usize::try_from(budget(1).saturating_sub(1) * 100).unwrap_or(usize::MAX);
-    if more > 0 {
-        let report = run(test, scene, None, Visit::AtMost(more));
-        println!("{scene:?}: {}", skip::or_count(report).expect("as above"));
-    }
+    let in_between = usize::try_from(budget(4)).unwrap_or(usize::MAX);
+    let report = run(test, scene, None, Visit::AtMost(in_between));
+    println!("{scene:?}: {}", skip::or_count(report).expect("as above"));
 }
 
 #[test]
@@ -362,6 +422,16 @@ fn a_last_close_never_removes_what_was_created_after_an_unlink() {
 }
 
 #[test]
+fn a_last_close_after_a_fork_killed_anywhere_leaves_nothing_behind() {
+    explore(this_test!(), Scene::ForkedCloseKilled);
+}
+
+#[test]
+fn a_last_close_after_a_fork_never_removes_what_was_created_meanwhile() {
+    explore(this_test!(), Scene::ForkedCloseAgainstCreate);
+}
+
+#[test]
 fn an_opener_holds_a_name_that_stays_or_finds_none() {
     explore(this_test!(), Scene::OpenAgainstClose);
 }
@@ -377,9 +447,16 @@ fn an_unlink_and_a_close_at_once_leave_no_dead_name() {
 }
 
 #[test]
-fn a_child_that_closes_a_name_leaves_it_to_its_parent() {
+fn of_two_unlinks_at_once_neither_removes_what_was_created_after_the_other() {
+    explore(this_test!(), Scene::UnlinkAgainstUnlink);
+}
+
+#[test]
+fn who_closes_a_shared_opening_leaves_the_name_to_the_others() {
     let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
-    a_childs_close_leaves_the_name().expect("the name stays, then goes");
+    for sharing in [Sharing::Fork, Sharing::Loan] {
+        a_sharers_close_leaves_the_name(sharing).expect("the name stays, then goes");
+    }
 }
 
 #[test]
@@ -392,8 +469,13 @@ fn every_step_that_the_protocol_needs_is_missed_when_it_is_left_out() {
     let mut skipped = None;
     let hunt = |twin: Twin, _: Hunt| {
         let mut after = 0;
-        if twin == Twin::ConvertedOnClose {
-            return match twin.while_on(a_childs_close_leaves_the_name) {
+        let sharing = match twin {
+            Twin::ForksForgotten => Some(Sharing::Fork),
+            Twin::LoansForgotten => Some(Sharing::Loan),
+            _ => None,
+        };
+        if let Some(sharing) = sharing {
+            return match twin.while_on(|| a_sharers_close_leaves_the_name(sharing)) {
                 Err(by) => Verdict::Caught { by, after },
                 Ok(()) => Verdict::Missed { after: 1 },
             };
