@@ -204,6 +204,7 @@ pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
         K::Unsupported => ErrorKind::NotSupported,
         K::TimedOut => ErrorKind::TimedOut,
         K::InvalidInput | K::InvalidFilename => ErrorKind::InvalidInput,
+        K::InvalidData => ErrorKind::Corrupt,
         K::WouldBlock | K::ResourceBusy | K::ExecutableFileBusy => ErrorKind::Busy,
         _ => crate::sys::kind_of_code(error.raw_os_error()).unwrap_or(ErrorKind::Io),
     }

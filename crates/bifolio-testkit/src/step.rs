@@ -81,7 +81,8 @@ pub fn region<T>(work: impl FnOnce() -> T) -> T {
 /// Which instructions are visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// Every one. A region of n instructions takes n children and n²/2 steps.
+    /// Every one. A region of n instructions takes n children; each is stepped only from its last
+    /// system call on, so that a kill costs about as much in a long region as in a short one.
     Every,
     /// Every one up to this many; of a longer region as many at random, with the seed of the run.
     AtMost(usize),
@@ -130,13 +131,14 @@ pub fn kill_at_every_instruction(
     };
     prepare();
     let pace = Pace::of(visit);
-    let instructions = Traced::start(rerun)?.step_and_kill(u64::MAX, pace)?;
+    let mut calls = Calls::default();
+    let instructions = Traced::start(rerun)?.survey_and_kill(pace, &mut calls)?;
     verify(instructions, instructions)?;
     let mut report = StepReport { points: 1, instructions };
     for steps in points(visit, instructions) {
         prepare();
         // Addresses differ from run to run and may change the path by a few instructions.
-        let done = Traced::start(rerun)?.step_and_kill(steps, pace)?;
+        let done = Traced::start(rerun)?.step_and_kill(steps, pace, &calls)?;
         verify(done, instructions)?;
         report.points += 1;
     }
@@ -158,8 +160,9 @@ pub fn stop_at_every_instruction<T>(
     mut check: impl FnMut(T, &mut Child) -> Result<(), String>,
 ) -> Result<StepReport, Obstacle> {
     let pace = Pace::of(visit);
+    let mut calls = Calls::default();
     let start = prepare();
-    let instructions = Traced::start(rerun)?.step_and_kill(u64::MAX, pace)?;
+    let instructions = Traced::start(rerun)?.survey_and_kill(pace, &mut calls)?;
     drop(start);
     let mut report = StepReport { points: 0, instructions };
     for steps in points(visit, instructions) {
@@ -167,7 +170,7 @@ pub fn stop_at_every_instruction<T>(
         let mut traced = Traced::start(rerun)?;
         let mut outcome = traced.begin();
         if outcome.is_ok() {
-            outcome = traced.step(steps, pace).and_then(|done| {
+            outcome = traced.step(steps, pace, &calls).and_then(|done| {
                 meanwhile(&mut start)?;
                 // Short of the whole: the mark is still to come.
                 if done < instructions { traced.run_to_mark() } else { Ok(()) }
@@ -195,6 +198,21 @@ enum Pace {
 impl Pace {
     fn of(visit: Visit) -> Self {
         if visit == Visit::AroundCalls { Self::EndsOfCalls } else { Self::Instructions }
+    }
+}
+
+/// Before which instructions of a region, by their counts, a system call begins. A child that is to
+/// do many of them runs from call to call and is stepped only behind the last one: a step costs
+/// microseconds, and there may be a thousand between two calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Calls(Vec<u64>);
+
+impl Calls {
+    /// Of the first `steps` instructions: how many calls are among them, and how many instructions
+    /// are done when the last of those has returned.
+    fn within(&self, steps: u64) -> (usize, u64) {
+        let count = self.0.partition_point(|&before| before < steps);
+        (count, count.checked_sub(1).map_or(0, |last| self.0[last] + 1))
     }
 }
 
@@ -241,7 +259,22 @@ impl Traced {
 
     /// Runs to the start of the region, steps so many instructions or to its end, and kills the
     /// child. Returns how many instructions were done.
-    fn step_and_kill(mut self, steps: u64, pace: Pace) -> Result<u64, Obstacle> {
+    fn step_and_kill(self, steps: u64, pace: Pace, calls: &Calls) -> Result<u64, Obstacle> {
+        self.work_and_kill(|traced| traced.step(steps, pace, calls))
+    }
+
+    /// The same to the end of the region; where its calls are is written down.
+    fn survey_and_kill(self, pace: Pace, calls: &mut Calls) -> Result<u64, Obstacle> {
+        self.work_and_kill(|traced| match pace {
+            Pace::EndsOfCalls => traced.step(u64::MAX, pace, calls),
+            Pace::Instructions => traced.survey(calls),
+        })
+    }
+
+    fn work_and_kill(
+        mut self,
+        work: impl FnOnce(&Self) -> Result<u64, String>,
+    ) -> Result<u64, Obstacle> {
         let process = self.process();
         // A region that blocks for ever would block the wait for its next stop: the watchdog
         // kills the child, and the wait reports its death.
@@ -251,7 +284,7 @@ impl Traced {
                 let _ = kill(process, Signal::SIGKILL);
             }
         });
-        let result = self.begin().and_then(|()| self.step(steps, pace));
+        let result = self.begin().and_then(|()| work(&self));
         // The watchdog must be gone before the process id is given back.
         drop(finished);
         let _ = watchdog.join();
@@ -282,25 +315,69 @@ impl Traced {
         }
     }
 
-    fn step(&self, steps: u64, pace: Pace) -> Result<u64, String> {
+    fn step(&self, steps: u64, pace: Pace, calls: &Calls) -> Result<u64, String> {
         let mut done = 0;
-        while done < steps {
-            let going = match pace {
-                Pace::Instructions => ptrace::step(self.thread, None),
-                Pace::EndsOfCalls => ptrace::syscall(self.thread, None),
-            };
-            going.map_err(|error| match error {
-                // The whole process can end while this thread is stopped.
-                Errno::ESRCH => format!("the child ended after {done} instructions"),
-                other => format!("cannot step: {other}"),
-            })?;
-            match self.next_stop()? {
-                Signal::SIGTRAP => done += 1,
-                MARK => break,
-                other => return Err(format!("{other} after {done} instructions")),
+        if pace == Pace::Instructions {
+            let (count, instructions) = calls.within(steps);
+            // Each stops the child twice.
+            for _ in 0..2 * count {
+                if !self.advance(Pace::EndsOfCalls, done)? {
+                    return Ok(done);
+                }
             }
+            done = instructions;
+        }
+        while done < steps && self.advance(pace, done)? {
+            done += 1;
         }
         Ok(done)
+    }
+
+    /// Steps to the end of the region, and looks at each instruction.
+    fn survey(&self, calls: &mut Calls) -> Result<u64, String> {
+        let mut done = 0;
+        loop {
+            let is_call = self.stands_before_a_call()?;
+            if !self.advance(Pace::Instructions, done)? {
+                return Ok(done);
+            }
+            if is_call {
+                calls.0.push(done);
+            }
+            done += 1;
+        }
+    }
+
+    /// One instruction on, or to the next start or end of a call. Whether the region goes on.
+    fn advance(&self, pace: Pace, done: u64) -> Result<bool, String> {
+        let going = match pace {
+            Pace::Instructions => ptrace::step(self.thread, None),
+            Pace::EndsOfCalls => ptrace::syscall(self.thread, None),
+        };
+        going.map_err(|error| match error {
+            // The whole process can end while this thread is stopped.
+            Errno::ESRCH => format!("the child ended after {done} instructions"),
+            other => format!("cannot step: {other}"),
+        })?;
+        match self.next_stop()? {
+            Signal::SIGTRAP => Ok(true),
+            MARK => Ok(false),
+            other => Err(format!("{other} after {done} instructions")),
+        }
+    }
+
+    /// Whether the next instruction is a system call.
+    fn stands_before_a_call(&self) -> Result<bool, String> {
+        let failed = |error| format!("cannot look at the child's next instruction: {error}");
+        let registers = ptrace::getregs(self.thread).map_err(failed)?;
+        #[cfg(target_arch = "x86_64")]
+        let (at, mask, call) = (registers.rip, 0xffff, 0x050f);
+        #[cfg(target_arch = "aarch64")]
+        let (at, mask, call) = (registers.pc, 0xffe0_001f, 0xd400_0001);
+        let at = usize::try_from(at).map_err(|error| error.to_string())?;
+        let word =
+            ptrace::read(self.thread, std::ptr::without_provenance_mut(at)).map_err(failed)?;
+        Ok(word & mask == call)
     }
 
     /// Waits until the thread stops and says with which signal.
@@ -339,6 +416,15 @@ mod tests {
         let some = points(Visit::AtMost(10), 1000);
         assert_eq!(some.len(), 10);
         assert!(some.iter().all(|point| *point < 1000));
+    }
+
+    #[test]
+    fn what_lies_before_the_last_call_is_run_and_not_stepped() {
+        let calls = Calls(vec![2, 10]);
+        assert_eq!([0, 2].map(|steps| calls.within(steps)), [(0, 0); 2]);
+        assert_eq!([3, 10].map(|steps| calls.within(steps)), [(1, 3); 2]);
+        assert_eq!([11, 500].map(|steps| calls.within(steps)), [(2, 11); 2]);
+        assert_eq!(Calls::default().within(7), (0, 0));
     }
 
     #[test]

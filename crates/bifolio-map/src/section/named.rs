@@ -69,7 +69,8 @@ impl SectionOptions {
     /// `StorageFull` and
     /// `OutOfMemory`, and then no name is left behind; `NotMappable` for a name that is a
     /// directory, a link or a socket; `NotSupported` where the system has no place for such
-    /// names; `Busy` if a process that is removing the name does not go on; `InvalidInput` for
+    /// names; `Corrupt` for a name of a file that does not say which; `Busy` if a process that is
+    /// removing the name does not go on; `InvalidInput` for
     /// creating with [`Access::Read`], or with [`permissions`](Self::permissions) that keep the
     /// owner from reading or writing. On Unix, a name that another user's ended processes left
     /// behind is `NotFound` for who opens it, and `PermissionDenied` for who creates it.

@@ -64,7 +64,7 @@ fn nothing_that_only_looks_like_a_dead_name_is_removed() {
         let opened = Section::options().scope(scope.clone()).named(&name(text));
         if *mode == 0o1601 {
             // It has the mark of a name for a file, and holds none.
-            says(&refused(opened, ErrorKind::Io), &["marked as a file's name"]);
+            says(&refused(opened, ErrorKind::Corrupt), &["marked as a file's name"]);
         } else {
             assert_eq!(opened.unwrap().len().unwrap(), 13, "{text}");
         }

@@ -1,5 +1,6 @@
 //! Named sections: what holds on every platform.
 
+mod races;
 mod table;
 
 use std::time::{Duration, Instant};
