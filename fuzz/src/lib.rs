@@ -7,11 +7,13 @@
 mod code_only;
 mod machine_texts;
 mod ranges;
+mod saved_set;
 mod view_model;
 
 pub use code_only::code_only;
 pub use machine_texts::machine_texts;
 pub use ranges::ranges;
+pub use saved_set::saved_set;
 pub use view_model::view_model;
 
 #[cfg(test)]

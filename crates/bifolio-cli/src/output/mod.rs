@@ -12,7 +12,9 @@
 //! | csv | a heading, then a line for each record (RFC 4180) | the same |
 //!
 //! In the four formats for programs sizes are integers in bytes, durations integers in nanoseconds
-//! (their names end in `_ns`), shares numbers in percent (`_percent`) and times RFC 3339. In plain and CSV a missing value is empty.
+//! (their names end in `_ns`), shares numbers in percent (`_percent`) and times RFC 3339. In plain and
+//! CSV a missing value is empty. Bytes of a path that are no Unicode are told as `\xNN`; JSON then has
+//! the whole path beside it, in hexadecimal (`path_hex`).
 
 mod rows;
 mod text;
@@ -21,7 +23,7 @@ mod value;
 use clap::ValueEnum;
 
 pub use rows::{Layout, Rows, write_record};
-pub use text::{display_width, printable, wrap};
+pub use text::{display_width, hex, path_bytes, path_text, printable, wrap};
 pub use value::{Kind, Value};
 
 /// The value of `--format`.

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json};
 
 use super::text::{csv, display_width};
-use super::{Format, Schema, Value};
+use super::{Field, Format, Schema, Value};
 use crate::color::Paint;
 
 /// How the output is laid out: the format, and for people the brush and the width.
@@ -80,7 +80,7 @@ impl<'a> Rows<'a> {
             Body::Csv => write_line(self.out, ",", values.iter().map(|v| csv(&v.machine()))),
             Body::JsonLines => writeln!(self.out, "{}", document(&self.schema, values)),
             Body::Json(count) => {
-                let object: Map<_, _> = fields.map(|(f, value)| (f.key(), value.json())).collect();
+                let object: Map<_, _> = fields.flat_map(|(f, value)| members(f, value)).collect();
                 let comma = if *count == 0 { "" } else { "," };
                 *count += 1;
                 write!(self.out, "{comma}\n{}", Json::from(object))
@@ -182,8 +182,14 @@ fn document(schema: &Schema, values: &[Value]) -> Json {
     let mut object = Map::new();
     object.insert("schema".to_owned(), Json::from(schema.name));
     object.insert("version".to_owned(), Json::from(schema.version));
-    object.extend(schema.zip(values).map(|(field, value)| (field.key(), value.json())));
+    object.extend(schema.zip(values).flat_map(|(field, value)| members(field, value)));
     Json::from(object)
+}
+
+/// What a value is in a JSON object.
+fn members(field: Field, value: &Value) -> impl Iterator<Item = (String, Json)> + use<> {
+    let hex = value.json_hex().map(|hex| (format!("{}_hex", field.key()), Json::from(hex)));
+    std::iter::once((field.key(), value.json())).chain(hex)
 }
 
 fn write_csv_heading(out: &mut dyn Write, schema: &Schema) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Text that stays in its line and cannot steer a terminal.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Text with every control character replaced by its escape: a file name must not be able to
 /// clear the screen.
@@ -13,6 +14,46 @@ pub fn printable(text: &str) -> String {
 /// can be had back.
 pub(super) fn escaped(text: &str) -> String {
     escape_if(text, |letter| letter.is_control() || letter == '\\')
+}
+
+/// A path as text: bytes that are no Unicode become `\xNN`.
+#[must_use]
+pub fn path_text(path: &Path) -> String {
+    pieces(path, str::to_owned)
+}
+
+/// The same for one field of a tab-separated line, from which the path can be had back.
+pub(super) fn path_escaped(path: &Path) -> String {
+    pieces(path, escaped)
+}
+
+fn pieces(path: &Path, text: impl Fn(&str) -> String) -> String {
+    let bytes = path_bytes(path);
+    let mut out = String::with_capacity(bytes.len());
+    for piece in bytes.utf8_chunks() {
+        out.push_str(&text(piece.valid()));
+        for byte in piece.invalid() {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+/// The bytes of a path. (On Windows halves of surrogate pairs are replaced.)
+#[must_use]
+pub fn path_bytes(path: &Path) -> Vec<u8> {
+    #[cfg(unix)]
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
+    #[cfg(not(unix))]
+    let bytes = path.to_string_lossy().into_owned().into_bytes();
+    bytes
+}
+
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The marks that turn the reading direction of what follows.

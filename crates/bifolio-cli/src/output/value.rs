@@ -1,11 +1,11 @@
 //! One value, and how each audience reads it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value as Json;
 
-use super::text::{escaped, printable};
+use super::text::{escaped, hex, path_bytes, path_escaped, path_text, printable};
 use crate::units::{format_bytes, format_duration, group_digits};
 
 /// What a value measures.
@@ -50,6 +50,8 @@ pub enum Value {
     },
     /// Any text.
     Text(String),
+    /// A path, which need not be Unicode; see [`Value::json_hex`].
+    Path(PathBuf),
     /// When.
     Time(SystemTime),
     /// A list of short words.
@@ -71,10 +73,10 @@ impl Value {
         Self::Percent { tenths: u32::try_from(tenths.max(least)).unwrap_or(u32::MAX) }
     }
 
-    /// A path as text; bytes that are no Unicode are replaced.
+    /// A path.
     #[must_use]
     pub fn path(path: &Path) -> Self {
-        Self::Text(path.display().to_string())
+        Self::Path(path.to_path_buf())
     }
 
     /// What it measures; `None` for a missing value, which fits everywhere.
@@ -85,7 +87,7 @@ impl Value {
             Self::Count(_) => Kind::Count,
             Self::Duration(_) => Kind::Duration,
             Self::Percent { .. } => Kind::Percent,
-            Self::Text(_) => Kind::Text,
+            Self::Text(_) | Self::Path(_) => Kind::Text,
             Self::Time(_) => Kind::Time,
             Self::Words(_) => Kind::Words,
             Self::Missing => return None,
@@ -111,6 +113,7 @@ impl Value {
             Self::Duration(duration) => format_duration(*duration),
             Self::Percent { .. } => format!("{}%", self.machine()),
             Self::Text(text) => printable(text),
+            Self::Path(path) => printable(&path_text(path)),
             Self::Time(time) => rfc3339(*time).replace('T', " "),
             Self::Words(words) => printable(&words.join(", ")),
             Self::Missing => "-".to_owned(),
@@ -138,6 +141,7 @@ impl Value {
             Self::Duration(duration) => duration.as_nanos().to_string(),
             Self::Percent { tenths } => format!("{}.{}", tenths / 10, tenths % 10),
             Self::Text(text) => text.clone(),
+            Self::Path(path) => path_text(path),
             Self::Time(time) => rfc3339(*time),
             Self::Words(words) => words.join(" "),
             Self::Missing => String::new(),
@@ -147,7 +151,10 @@ impl Value {
     /// For `cut` and `awk`: a tab or a line break in a text becomes `\t`, `\n`.
     #[must_use]
     pub fn plain(&self) -> String {
-        escaped(&self.machine())
+        match self {
+            Self::Path(path) => path_escaped(path),
+            other => escaped(&other.machine()),
+        }
     }
 
     /// For JSON.
@@ -160,9 +167,19 @@ impl Value {
             }
             Self::Percent { tenths } => Json::from(f64::from(*tenths) / 10.0),
             Self::Text(text) => Json::from(text.as_str()),
+            Self::Path(path) => Json::from(path.to_string_lossy()),
             Self::Time(_) => Json::from(self.machine()),
             Self::Words(words) => Json::from(words.as_slice()),
             Self::Missing => Json::Null,
+        }
+    }
+
+    /// For JSON, beside the value itself: the bytes of a path that is no Unicode, in hexadecimal.
+    #[must_use]
+    pub fn json_hex(&self) -> Option<String> {
+        match self {
+            Self::Path(path) if path.to_str().is_none() => Some(hex(&path_bytes(path))),
+            _ => None,
         }
     }
 }

@@ -27,8 +27,8 @@ use crate::units::format_bytes;
 /// Without one, a record is written when everything is locked, and the locks are held until
 /// Ctrl-C. Holes are left out. What does not fit the budget as a whole is not locked at all: exit
 /// code 6. What a process may lock is limited too (`ulimit -l`); an error names the limit.
-/// Ctrl-C is the command's own; any other signal, such as TERM, ends this program and its locks and
-/// is not passed on: send it to the command.
+/// Ctrl-C is the command's own. HUP, TERM, USR1 and USR2 that are sent to this program are passed on
+/// to the command, so whoever ends this one ends both.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -200,18 +200,75 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
 /// Runs the command to its end; Ctrl-C is its own.
 fn run_command(program: &OsString, arguments: &[OsString]) -> Result<i32, CliError> {
     interrupt::leave_to_child();
-    let status = Command::new(program).args(arguments).status().at(program)?;
-    Ok(status.code().unwrap_or_else(|| 128 + signal(status)))
+    let relay = Relay::listen()?;
+    let child = Command::new(program).args(arguments).spawn().at(program)?;
+    relay.wait_for(child).at(program)
 }
 
 #[cfg(unix)]
-fn signal(status: std::process::ExitStatus) -> i32 {
-    std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)
+use relay::Relay;
+
+/// Passing on signals to a child.
+#[cfg(unix)]
+mod relay {
+    use std::io;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Child;
+
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+    use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+    use signal_hook::iterator::Signals;
+
+    /// Signals that are kept for a child, from now on.
+    pub(super) struct Relay(Signals);
+
+    impl Relay {
+        /// Before the child is there, so that none of them ends this program alone.
+        pub(super) fn listen() -> io::Result<Self> {
+            Signals::new([SIGHUP, SIGTERM, SIGUSR1, SIGUSR2]).map(Self)
+        }
+
+        /// Waits for the child to end; its exit code, or 128 and the signal that ended it.
+        pub(super) fn wait_for(mut self, mut child: Child) -> io::Result<i32> {
+            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+            let listening = self.0.handle();
+            let ended = std::thread::scope(|threads| {
+                threads.spawn(|| {
+                    for signal in self.0.forever() {
+                        if let Some(signal) = Signal::from_named_raw(signal) {
+                            // A child that has just ended needs it no more.
+                            let _ = kill_process(pid, signal);
+                        }
+                    }
+                });
+                // It stays a zombie until nobody sends to its number any more.
+                let ended = rustix::io::retry_on_intr(|| {
+                    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+                });
+                listening.close();
+                ended
+            });
+            ended?;
+            let status = child.wait()?;
+            Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+        }
+    }
 }
 
+/// Windows has no signals to pass on.
 #[cfg(not(unix))]
-fn signal(_status: std::process::ExitStatus) -> i32 {
-    0
+struct Relay;
+
+#[cfg(not(unix))]
+impl Relay {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    fn wait_for(self, mut child: std::process::Child) -> std::io::Result<i32> {
+        Ok(child.wait()?.code().unwrap_or(1))
+    }
 }
 
 #[cfg(test)]

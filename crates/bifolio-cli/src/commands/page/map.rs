@@ -14,7 +14,7 @@ use crate::example::Example;
 use crate::exit::Exit;
 use crate::failure::CliError;
 use crate::interrupt;
-use crate::output::{Field, Format, Schema, Value, printable};
+use crate::output::{Field, Format, Schema, Value, path_text, printable, wrap};
 use crate::units::{ByteRange, format_bytes, group_digits};
 
 /// Draw which parts of one file are in memory
@@ -144,6 +144,8 @@ struct Picture {
     pen: Pen,
     /// Letters in a line: a power of two, so that lines begin at round offsets.
     width: u64,
+    /// Columns of the terminal.
+    columns: usize,
     lines: u64,
 }
 
@@ -162,6 +164,7 @@ impl Picture {
                 shape: Shape::Shades,
             },
             width: 1 << room.ilog2(),
+            columns,
             lines: args.lines.into(),
         }
     }
@@ -189,7 +192,7 @@ impl Picture {
         let mut sum = Residency::none();
         cells.iter().for_each(|cell| sum += cell.found);
         let paint = self.pen.paint;
-        let path = printable(&file.path().display().to_string());
+        let path = printable(&path_text(file.path()));
         writeln!(context.out(), "{}", paint.strong(path))?;
         let mut facts = vec![if range.is_empty() {
             "empty".to_owned()
@@ -210,7 +213,9 @@ impl Picture {
         } else if file.allocated() < file.len() {
             facts.push(format!("{} on the device", format_bytes(file.allocated())));
         }
-        writeln!(context.out(), "{}", facts.join(", "))?;
+        for line in wrap(&facts.join(", "), self.columns) {
+            writeln!(context.out(), "{line}")?;
+        }
         let pages = step / page_size() as u64;
         let plural = if pages == 1 { "page" } else { "pages" };
         writeln!(
@@ -229,7 +234,7 @@ impl Picture {
             let line = self.pen.line(marks, width);
             writeln!(context.out(), "{}  {}", paint.faint(label), line.trim_end())?;
         }
-        writeln!(context.out(), "\n{}", self.pen.legend(marks))?;
+        writeln!(context.out(), "\n{}", self.pen.legend(marks, self.columns))?;
         Ok(())
     }
 }
@@ -270,7 +275,7 @@ mod tests {
     fn a_letter_is_a_power_of_two_and_all_letters_fit() {
         let pen =
             Pen { glyphs: Glyphs::Ascii, paint: crate::color::Paint::Bare, shape: Shape::Shades };
-        let picture = Picture { pen, width: 64, lines: 16 };
+        let picture = Picture { pen, width: 64, columns: 80, lines: 16 };
         for (start, end) in [(0, 1), (0, 4 << 20), (1, (4 << 20) + 1), (7, u64::MAX), (0, 1 << 40)]
         {
             let step = picture.step(&(start..end));

@@ -90,6 +90,19 @@ pub const SUBCOMMANDS: &[(&str, &[Example])] = &[
     ("page who", who::EXAMPLES),
 ];
 
+/// Reads a saved resident set and writes it down anew, as if it had been saved in 1970: for the
+/// fuzzer, which has this name for what `page restore` believes.
+///
+/// # Errors
+/// [`Exit::Corrupt`] for anything that is no whole set.
+#[doc(hidden)]
+pub fn saved_again(mut bytes: &[u8]) -> Result<Vec<u8>, CliError> {
+    let entries = saved::read(&mut bytes)?;
+    let mut out = Vec::new();
+    saved::write(&mut out, std::time::SystemTime::UNIX_EPOCH, &entries)?;
+    Ok(out)
+}
+
 /// Runs it.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use super::stat::{Line, Subject};
 use super::strip::{self, Glyphs, Mark, Pen, Shape};
 use crate::color::Paint;
 use crate::context::Context;
-use crate::output::{Value, printable};
+use crate::output::{Value, path_text, printable};
 use crate::units::{format_bytes, group_digits};
 
 /// The picture for people.
@@ -73,13 +73,13 @@ impl Paper {
             return String::new();
         }
         let (paint, pen) = (self.paint, self.pen());
-        let columns: Vec<&Column> = ALWAYS
+        let mut columns: Vec<&Column> = ALWAYS
             .iter()
             .chain(SOMETIMES.iter().filter(|(_, show)| {
                 lines.iter().any(|line| !matches!(show(line).as_str(), "" | "-"))
             }))
             .collect();
-        let widths: Vec<usize> = columns
+        let mut widths: Vec<usize> = columns
             .iter()
             .map(|(title, show)| {
                 lines.iter().map(|line| show(line).len()).max().unwrap_or(0).max(title.len())
@@ -87,10 +87,18 @@ impl Paper {
             .collect();
         /// What is left of a path at least.
         const PATH: usize = 16;
-        let numbers = widths.iter().map(|width| width + 2).sum::<usize>() + 2;
-        let strip = usize::try_from(self.width).unwrap_or(0);
-        // No line is broken by the terminal: the numbers say what the strip shows.
-        let left = if strip + numbers + PATH <= self.columns { strip } else { 0 };
+        let total = |widths: &[usize]| widths.iter().map(|width| width + 2).sum::<usize>() + 2;
+        // Where there is no room for all numbers the first ones are worth more.
+        while columns.len() > 2 && total(&widths) + PATH > self.columns {
+            columns.pop();
+            widths.pop();
+        }
+        let numbers = total(&widths);
+        // No line is broken by the terminal: half a strip is better than none, and where there is no
+        // room for that either the numbers say what it would show.
+        let whole = usize::try_from(self.width).unwrap_or(0);
+        let fits = |strip: &usize| strip + numbers + PATH <= self.columns;
+        let left = [whole, whole / 2].into_iter().find(fits).unwrap_or(0);
         let room = self.columns.saturating_sub(left + numbers).max(PATH);
         let mut heading = " ".repeat(left);
         for ((title, _), width) in columns.iter().zip(&widths) {
@@ -101,15 +109,16 @@ impl Paper {
         for line in lines {
             let marks = match line.subject {
                 _ if left == 0 => Vec::new(),
+                Subject::File if left < whole => strip::halved(&line.marks),
                 Subject::File => line.marks.clone(),
-                _ => strip::bar(&line.sums.found, self.width),
+                _ => strip::bar(&line.sums.found, left as u64),
             };
             let mut text = pen.line(&marks, left);
             all_marks.extend(marks);
             for ((_, show), width) in columns.iter().zip(&widths) {
                 text.push_str(&format!("  {:>width$}", show(line)));
             }
-            let path = printable(&line.path.display().to_string());
+            let path = printable(&path_text(&line.path));
             let notes = line.notes.join(", ");
             // They yield to the path.
             let fits = room >= notes.len() + 2 + PATH;
@@ -123,9 +132,8 @@ impl Paper {
             let notes = if notes.is_empty() { notes } else { paint.faint(notes).to_string() };
             out.push_str(&format!("{text}  {path}{notes}\n"));
         }
-        let legend = pen.legend(all_marks);
         if left > 0 {
-            out.push_str(&format!("\n{legend}\n"));
+            out.push_str(&format!("\n{}\n", pen.legend(all_marks, self.columns)));
         }
         out
     }
@@ -165,14 +173,16 @@ mod tests {
                 marks: Vec::new(),
             }
         };
-        for columns in [72, 80, 100, 120, 200] {
+        for columns in [40, 60, 72, 80, 100, 120, 200] {
             for dirty in [Some(0), Some(123_456)] {
                 let glyphs = Glyphs::Ascii;
                 let width = if columns >= 100 { 32 } else { 16 };
                 let paper = Paper { glyphs, paint: Paint::Bare, columns, width };
                 let table = paper.table(&[line(dirty)]);
+                for row in table.lines() {
+                    assert!(row.chars().count() <= columns, "{columns}: {row}");
+                }
                 let row = table.lines().nth(1).expect("a row");
-                assert!(row.chars().count() <= columns, "{columns}: {row}");
                 assert!(row.contains("/path"), "{row}");
             }
         }

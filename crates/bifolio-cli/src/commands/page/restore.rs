@@ -18,14 +18,14 @@ use crate::exit::Exit;
 use crate::failure::{CliError, Locate};
 use crate::input::Input;
 use crate::interrupt;
-use crate::output::{Field, Schema, Value, printable};
+use crate::output::{Field, Schema, Value, path_text, printable};
 use crate::units::group_digits;
 
 /// Read in what `page save` has written down
 ///
 /// Only files that are still the same (path, length, time of change, file number) are read, only
 /// their parts that were in memory, many at a time, within the budget. What has changed or gone is
-/// skipped, counted and told. A damaged file restores nothing: exit code 4.
+/// skipped, counted and told; so are holes, which would only fill memory with zeros. A damaged file restores nothing: exit code 4.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// The file that `page save` has written; `-` is stdin
@@ -72,6 +72,7 @@ const SCHEMA: Schema = Schema {
         Field::count("gone"),
         Field::count("failed"),
         Field::bytes("already"),
+        Field::bytes("holes"),
         Field::bytes("read_in"),
         Field::bytes("from_disk"),
         Field::bytes("left_out"),
@@ -119,6 +120,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
             Value::Count(gone),
             Value::Count(failed),
             Value::Bytes(reader.already()),
+            Value::Bytes(reader.holes()),
             Value::Bytes(reader.read()),
             from_disk.map_or(Value::Missing, Value::Bytes),
             Value::Bytes(reader.budget.refused()),
@@ -175,7 +177,7 @@ fn restore_one(entry: &Entry, hand: &mut Hand<'_>) -> Result<(), Skipped> {
 /// Names the first of those that were skipped, and counts the rest.
 fn tell(skipped: &[Skipped], context: &Context) {
     const MOST: usize = 10;
-    let name = |path: &Path| printable(&path.display().to_string());
+    let name = |path: &Path| printable(&path_text(path));
     for one in skipped.iter().take(MOST) {
         context.message(&match one {
             Skipped::Changed(path) => format!("{}: it has changed, skipped", name(path)),

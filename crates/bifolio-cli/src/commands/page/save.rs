@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
 use crate::failure::{CliError, Locate};
-use crate::output::{Field, Schema, Value, printable};
+use crate::output::{Field, Schema, Value, path_text, printable};
 use crate::replace::{Existing, write_file};
 
 /// Write down which parts of files are in memory, for `page restore` after a restart
@@ -117,8 +117,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
         context.message("this was a dry run: nothing was written");
     } else if exists && failed {
         // What is known now is less than what there is; the older set may be worth more.
-        context
-            .message(&format!("{} was left as it was", printable(&args.to.display().to_string())));
+        context.message(&format!("{} was left as it was", printable(&path_text(&args.to))));
         return walk.finish(context);
     } else {
         let existing = if exists { Existing::Replace } else { Existing::Keep };

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use bifolio::map::page_size;
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::exit::Exit;
 use crate::failure::CliError;
+use crate::output::{hex, path_bytes};
 
 /// The first field of the head.
 pub(super) const FORMAT: &str = "bifolio residency";
@@ -129,10 +130,6 @@ fn run_of(run: &Json) -> Option<Range<u64>> {
     Some(offset..offset.checked_add(size.as_u64()?)?)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn bytes_of(digits: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     let byte = |pair: &[u8; 2]| {
@@ -140,17 +137,6 @@ fn bytes_of(digits: &str) -> Option<Vec<u8>> {
         u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()
     };
     rest.is_empty().then(|| pairs.iter().map(byte).collect())?
-}
-
-#[cfg(unix)]
-fn path_bytes(path: &Path) -> Vec<u8> {
-    use std::os::unix::ffi::OsStrExt;
-    path.as_os_str().as_bytes().to_vec()
-}
-
-#[cfg(not(unix))]
-fn path_bytes(path: &Path) -> Vec<u8> {
-    path.to_string_lossy().into_owned().into_bytes()
 }
 
 #[cfg(unix)]

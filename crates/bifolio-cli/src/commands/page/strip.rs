@@ -162,7 +162,48 @@ pub(super) fn mark(found: &Residency, hole: bool) -> Mark {
     }
 }
 
+/// The same picture in half the letters: each stands for two neighbours.
+pub(super) fn halved(marks: &[Mark]) -> Vec<Mark> {
+    marks
+        .chunks(2)
+        .map(|pair| pair.iter().copied().reduce(Mark::joined).unwrap_or(pair[0]))
+        .collect()
+}
+
 impl Mark {
+    /// Eighths of it that are in memory.
+    fn eighths(self) -> u8 {
+        match self {
+            Self::Clean(eighths) | Self::Dirty(eighths) | Self::Writing(eighths) => eighths,
+            _ => 0,
+        }
+    }
+
+    /// What stands for both: what is worth a look in either shows.
+    fn joined(self, other: Self) -> Self {
+        let pair = [self, other];
+        // Rounded up as a whole cell is, and not all of it unless both are.
+        let eighths = (self.eighths() + other.eighths()).div_ceil(2);
+        let all = pair.iter().all(|mark| mark.eighths() == 8);
+        let eighths = if all { 8 } else { eighths.min(7) };
+        let either = |test: fn(Self) -> bool| pair.into_iter().any(test);
+        if either(|mark| matches!(mark, Self::Writing(_))) {
+            Self::Writing(eighths)
+        } else if either(|mark| matches!(mark, Self::Dirty(_))) {
+            Self::Dirty(eighths)
+        } else if eighths > 0 {
+            Self::Clean(eighths)
+        } else if either(|mark| mark == Self::Evicted) {
+            Self::Evicted
+        } else if either(|mark| mark == Self::Unknown) {
+            Self::Unknown
+        } else if either(|mark| mark == Self::Absent) {
+            Self::Absent
+        } else {
+            Self::Hole
+        }
+    }
+
     /// Its letter. Without colour the letters tell what it would.
     fn letter(self, pen: Pen) -> char {
         let Pen { glyphs, paint, shape } = pen;
@@ -231,8 +272,8 @@ impl Pen {
         out
     }
 
-    /// What the letters mean, for those that were used.
-    pub(super) fn legend(self, marks: impl IntoIterator<Item = Mark>) -> String {
+    /// What the letters mean, for those that were used, in lines of at most so many columns.
+    pub(super) fn legend(self, marks: impl IntoIterator<Item = Mark>, columns: usize) -> String {
         let paint = self.paint;
         let mut used: Vec<(u8, Mark, &str)> = Vec::new();
         for mark in marks {
@@ -251,17 +292,24 @@ impl Pen {
             }
         }
         used.sort_by_key(|(order, ..)| *order);
-        let items: Vec<_> = used
-            .into_iter()
-            .map(|(_, mark, text)| {
-                let sample = match mark {
-                    Mark::Hole => paint.faint("(blank)").to_string(),
-                    _ => self.line(&[mark], 1),
-                };
-                format!("{sample} {}", paint.faint(text))
-            })
-            .collect();
-        items.join("   ")
+        let (mut out, mut filled) = (String::new(), 0);
+        for (_, mark, text) in used {
+            let (sample, size) = match mark {
+                Mark::Hole => (paint.faint("(blank)").to_string(), 7),
+                _ => (self.line(&[mark], 1), 1),
+            };
+            let size = size + 1 + text.len();
+            if filled > 0 && filled + 3 + size > columns {
+                out.push('\n');
+                filled = 0;
+            } else if filled > 0 {
+                out.push_str("   ");
+                filled += 3;
+            }
+            out.push_str(&format!("{sample} {}", paint.faint(text)));
+            filled += size;
+        }
+        out
     }
 }
 

@@ -87,7 +87,9 @@ fn without_colour_letters_tell_what_it_would() {
 #[test]
 fn the_legend_explains_each_letter_that_was_used_once() {
     let marks = [Mark::Absent, Mark::Clean(3), Mark::Clean(5), Mark::Absent];
-    assert_eq!(pen(Glyphs::Ascii, Paint::Bare).legend(marks), "+ partly   . not in memory");
+    let pen = pen(Glyphs::Ascii, Paint::Bare);
+    assert_eq!(pen.legend(marks, 80), "+ partly   . not in memory");
+    assert_eq!(pen.legend(marks, 20), "+ partly\n. not in memory");
 }
 
 #[test]
@@ -95,4 +97,18 @@ fn pictures_of_many_lines_have_shades() {
     let marks = [Mark::Clean(8), Mark::Clean(7), Mark::Clean(4), Mark::Clean(1), Mark::Absent];
     let pen = Pen { glyphs: Glyphs::Unicode, paint: Paint::Bare, shape: Shape::Shades };
     assert_eq!(pen.line(&marks, 5), "█▓▒░·");
+}
+
+#[test]
+fn half_a_strip_shows_what_is_worth_a_look_in_either_half() {
+    let half = |one, two| halved(&[one, two]);
+    assert_eq!(half(Mark::Clean(8), Mark::Clean(8)), [Mark::Clean(8)]);
+    assert_eq!(half(Mark::Clean(8), Mark::Clean(7)), [Mark::Clean(7)], "something is missing");
+    assert_eq!(half(Mark::Absent, Mark::Clean(1)), [Mark::Clean(1)], "something is there");
+    assert_eq!(half(Mark::Clean(8), Mark::Dirty(8)), [Mark::Dirty(8)]);
+    assert_eq!(half(Mark::Dirty(2), Mark::Writing(2)), [Mark::Writing(2)]);
+    assert_eq!(half(Mark::Hole, Mark::Evicted), [Mark::Evicted]);
+    assert_eq!(half(Mark::Hole, Mark::Absent), [Mark::Absent]);
+    assert_eq!(half(Mark::Hole, Mark::Hole), [Mark::Hole]);
+    assert_eq!(halved(&[Mark::Hole, Mark::Hole, Mark::Dirty(3)]), [Mark::Hole, Mark::Dirty(3)]);
 }

@@ -11,7 +11,7 @@ use super::walk::{Root, lock};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::CliError;
-use crate::output::printable;
+use crate::output::{path_text, printable};
 use crate::units::group_digits;
 
 /// What can keep a path from being looked at.
@@ -31,7 +31,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// In a sentence after a number.
+    /// What is to be said of one path.
     fn words(self) -> &'static str {
         match self {
             Self::Missing => "not found",
@@ -39,13 +39,26 @@ impl Trouble {
             Self::Denied => "permission denied",
             Self::Descriptors => "not opened, too many files are open",
             Self::Failed => "failed",
-            Self::Vanished => "gone before they could be opened",
-            Self::Loop => "loops of links, not entered",
-            Self::Special => "neither files nor directories, left out",
-            Self::Link => "symbolic links, not followed",
+            Self::Vanished => "gone before it could be opened",
+            Self::Loop => "a loop of links, not entered",
+            Self::Special => "neither file nor directory, left out",
+            Self::Link => "symbolic link, not followed",
             Self::TooLong => "longer than --max-size, left out",
             Self::TooShort => "shorter than --range, left out",
         }
+    }
+
+    /// How many there were, in a sentence.
+    fn counted(self, count: u64) -> String {
+        let words = match self {
+            Self::Loop if count == 1 => "loop of links, not entered",
+            Self::Vanished if count > 1 => "gone before they could be opened",
+            Self::Loop => "loops of links, not entered",
+            Self::Special if count > 1 => "neither files nor directories, left out",
+            Self::Link if count > 1 => "symbolic links, not followed",
+            _ => self.words(),
+        };
+        format!("{} {words}", group_digits(count))
     }
 
     /// Whether the command has failed to do what was asked for.
@@ -105,7 +118,7 @@ impl Troubles {
             noted.worth_a_line += 1;
             if noted.worth_a_line <= MOST_LINES {
                 let why = if why.is_empty() { trouble.words() } else { why };
-                let path = printable(&path.display().to_string());
+                let path = printable(&path_text(path));
                 noted.lines.push(format!("{path}: {why}"));
             }
         }
@@ -199,7 +212,7 @@ impl Troubles {
         let list = |failures: bool| {
             let kinds = noted.counts.iter();
             let kinds = kinds.filter(|(kind, _)| (kind.exit() != Exit::Ok) == failures);
-            let words = kinds.map(|(kind, n)| format!("{} {}", group_digits(*n), kind.words()));
+            let words = kinds.map(|(kind, count)| kind.counted(*count));
             words.collect::<Vec<_>>().join("; ")
         };
         let harmless = list(false);
@@ -210,7 +223,7 @@ impl Troubles {
             return Ok(());
         };
         let error = CliError::new(worst.exit(), format!("not everything: {}", list(true)))
-            .at(printable(&noted.places[&worst].display().to_string()));
+            .at(printable(&path_text(&noted.places[&worst])));
         Err(match worst.next() {
             Some(next) => error.next(next),
             None => error,
@@ -235,4 +248,19 @@ pub(super) fn is_block_device(found: &fs::Metadata) -> bool {
 #[cfg(not(unix))]
 pub(super) fn is_block_device(_found: &fs::Metadata) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_told_in_the_singular() {
+        assert_eq!(Trouble::Link.counted(1), "1 symbolic link, not followed");
+        assert_eq!(Trouble::Link.counted(1234), "1,234 symbolic links, not followed");
+        assert_eq!(Trouble::Loop.counted(1), "1 loop of links, not entered");
+        assert_eq!(Trouble::Special.counted(1), "1 neither file nor directory, left out");
+        assert_eq!(Trouble::Vanished.counted(1), "1 gone before it could be opened");
+        assert_eq!(Trouble::Denied.counted(2), "2 permission denied");
+    }
 }

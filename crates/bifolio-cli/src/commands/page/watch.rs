@@ -1,5 +1,6 @@
 //! `bifolio page watch`
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,7 +9,7 @@ use bifolio::map::residency::Residency;
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::{cursor, execute, queue, terminal};
 
-use super::paper::Paper;
+use super::paper::{self, Paper};
 use super::stat::{Files, Line, Subject, look};
 use super::strip::{self, Mark};
 use super::walk::{Walk, WalkArgs};
@@ -19,8 +20,8 @@ use crate::example::Example;
 use crate::exit::Exit;
 use crate::failure::CliError;
 use crate::interrupt;
-use crate::output::{Field, Format, Schema, Value};
-use crate::units::{format_bytes, parse_duration};
+use crate::output::{Field, Format, Schema, Value, wrap};
+use crate::units::{format_bytes, group_digits, parse_duration};
 
 /// Watch how much of files is in memory, as it changes
 ///
@@ -109,19 +110,25 @@ fn write_records(
     mut lines: Vec<Line>,
 ) -> Result<(), CliError> {
     let mut rows = context.rows(SCHEMA)?;
-    for number in 1_u64.. {
-        let time = SystemTime::now();
-        for line in &lines {
-            rows.row(&values(time, line))?;
+    let mut write = || -> Result<(), CliError> {
+        for number in 1_u64.. {
+            let time = SystemTime::now();
+            for line in &lines {
+                rows.row(&values(time, line))?;
+            }
+            rows.flush()?;
+            if args.count.is_some_and(|count| number >= count) {
+                break;
+            }
+            pause(args.interval)?;
+            (walk, lines) = look(&args.walk, files, 0)?;
         }
-        rows.flush()?;
-        if args.count.is_some_and(|count| number >= count) {
-            break;
-        }
-        pause(args.interval)?;
-        (walk, lines) = look(&args.walk, files, 0)?;
-    }
+        Ok(())
+    };
+    let outcome = write();
+    // Also after Ctrl-C, by which most runs end: a document has to have its end.
     rows.finish()?;
+    outcome?;
     walk.finish(context)
 }
 
@@ -208,11 +215,27 @@ impl Screen<'_> {
         }
     }
 
-    /// The letters below the table: what changed, and the history.
-    fn footer(&self, columns: usize) -> String {
+    /// The lines above the table: how much there is, what changed, and the history.
+    fn summary(&self, lines: &[Line], columns: usize) -> Vec<String> {
         let paint = self.paper.paint;
-        let Some((now, latest)) = self.history.back() else { return String::new() };
-        let mut out = String::new();
+        let Some((now, latest)) = self.history.back() else { return Vec::new() };
+        let mut sums = format!(
+            "resident {} of {} ({})",
+            paper::size(latest.resident),
+            format_bytes(bytes(latest.pages)),
+            paper::share(latest),
+        );
+        for (name, pages) in [
+            ("dirty", latest.dirty),
+            ("being written", latest.write_back),
+            ("evicted lately", latest.evicted),
+        ] {
+            if pages.is_some_and(|pages| pages > 0) {
+                sums.push_str(&format!(", {} {name}", paper::size(pages)));
+            }
+        }
+        let mut out = wrap(&sums, columns);
+        let mut change = paint.faint("-").to_string();
         if let Some((then, before)) = self.history.iter().rev().nth(1)
             && let (Some(latest), Some(before)) = (latest.resident, before.resident)
         {
@@ -221,55 +244,83 @@ impl Screen<'_> {
                 let rate = u128::from(bytes(pages)) * 1000 / millis;
                 format_bytes(u64::try_from(rate).unwrap_or(u64::MAX))
             };
-            let change = match latest.cmp(&before) {
-                std::cmp::Ordering::Greater => {
+            change = match latest.cmp(&before) {
+                Ordering::Greater => {
                     paint.good(format!("+{}/s", rate(latest - before))).to_string()
                 }
-                std::cmp::Ordering::Less => {
-                    paint.lost(format!("-{}/s", rate(before - latest))).to_string()
-                }
-                std::cmp::Ordering::Equal => paint.faint("no change").to_string(),
+                Ordering::Less => paint.lost(format!("-{}/s", rate(before - latest))).to_string(),
+                Ordering::Equal => paint.faint("none").to_string(),
             };
-            out.push_str(&format!("change   {change}\n"));
-        } else {
-            out.push_str(&format!("change   {}\n", paint.faint("-")));
         }
+        out.push(format!("change   {change}"));
         let room = columns.saturating_sub(10).clamp(1, 100);
         let skip = self.history.len().saturating_sub(room);
         let marks: Vec<Mark> =
             self.history.iter().skip(skip).map(|(_, sum)| strip::mark(sum, false)).collect();
-        out.push_str(&format!("history  {}\n", self.paper.pen().line(&marks, 0)));
+        out.push(format!("history  {}", self.paper.pen().line(&marks, 0)));
+        if !lines.is_empty() {
+            out.push(String::new());
+        }
+        out
+    }
+
+    /// All lines of the screen: the summary first, then of the table what fits.
+    fn lines(&self, lines: &[Line], columns: usize, height: usize) -> Vec<String> {
+        let title = format!(
+            "page watch, every {}, {}",
+            crate::units::format_duration(self.args.interval),
+            Value::Time(this_second()).human()
+        );
+        let mut out = vec![format!(
+            "{}  {}",
+            self.paper.paint.strong(paper::shortened(
+                &title,
+                columns.saturating_sub(8),
+                self.paper.glyphs
+            )),
+            self.paper.paint.faint("q ends")
+        )];
+        out.extend(self.summary(lines, columns));
+        // The total is in the summary.
+        let each = match lines {
+            [each @ .., last] if last.subject != Subject::File && !each.is_empty() => each,
+            all => all,
+        };
+        let table: Vec<String> = self.paper.table(each).lines().map(str::to_owned).collect();
+        let (rows, legend) = table.split_at((each.len() + 1).min(table.len()));
+        let left = height.saturating_sub(out.len());
+        if table.len() <= left {
+            out.extend(table);
+            return out;
+        }
+        let keep = left.saturating_sub(legend.len() + 1).max(2.min(left));
+        out.extend(rows.iter().take(keep).cloned());
+        let more = each.len().saturating_sub(keep.saturating_sub(1));
+        if more > 0 {
+            let noun = if more == 1 { "path" } else { "paths" };
+            let told = format!("… and {} more {noun}", group_digits(more as u64));
+            out.push(self.paper.paint.faint(told).to_string());
+        }
+        out.extend(legend.iter().cloned());
+        out.truncate(height);
         out
     }
 
     fn draw(&self, lines: &[Line]) -> Result<(), CliError> {
         let (columns, height) = terminal::size()?;
-        let mut text = format!(
-            "{}\n\n{}\n{}",
-            self.paper.paint.strong(format!(
-                "page watch, every {}, {}",
-                crate::units::format_duration(self.args.interval),
-                Value::Time(this_second()).human()
-            )),
-            self.paper.table(lines),
-            self.footer(columns.into()),
-        );
-        text.push_str(&format!("\n{}", self.paper.paint.faint("q ends")));
+        let text = self.lines(lines, columns.into(), height.into());
         let mut out = std::io::stdout().lock();
-        queue!(out, cursor::MoveTo(0, 0))?;
-        let height = usize::from(height);
-        let count = text.lines().count();
-        for (at, line) in text.lines().enumerate().take(height) {
-            // What does not fit is said, not scrolled away.
-            let cut = at + 1 == height && count > height;
-            let line = if cut { "(the terminal has too few lines; q ends)" } else { line };
-            write!(out, "{line}")?;
+        // Drawn over the old picture, and all at once where the terminal can: nothing flickers.
+        queue!(out, terminal::BeginSynchronizedUpdate, cursor::MoveTo(0, 0))?;
+        for (at, line) in text.iter().enumerate() {
+            write!(out, "{}{line}", if at > 0 { "\r\n" } else { "" })?;
             queue!(out, terminal::Clear(terminal::ClearType::UntilNewLine))?;
-            if at + 1 < count.min(height) {
-                write!(out, "\r\n")?;
-            }
         }
-        queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))?;
+        queue!(
+            out,
+            terminal::Clear(terminal::ClearType::FromCursorDown),
+            terminal::EndSynchronizedUpdate
+        )?;
         Ok(out.flush()?)
     }
 

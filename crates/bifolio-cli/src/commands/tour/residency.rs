@@ -62,19 +62,19 @@ impl Stop for Residency {
         if evicted == SIZE / page && is_overlay(tour.directory()) {
             return tour.skip(counted, NOTHING_GOES);
         }
-        tour.check_eq(counted, evicted, 0)?;
         draw(tour, "evicted", &file)?;
+        tour.check_eq(counted, evicted, 0)?;
 
         let (from, to) = (SIZE / 4, SIZE / 2);
         let before = residency::bytes_from_disk();
         file.read_in(from..to, &mut vec![0; 1 << 16])?;
+        draw(tour, "a quarter read in", &file)?;
         let map = file.page_map(..)?;
         tour.check_eq(
             "a quarter that was read in is in memory, and nothing beside it",
             format!("{:?}", map.runs().collect::<Vec<_>>()),
             format!("[{}..{}]", from / page, to / page),
         )?;
-        draw(tour, "a quarter read in", &file)?;
         let disk = before.zip(residency::bytes_from_disk()).map(|(before, now)| now - before);
         match disk {
             Some(disk) => tour.check(

@@ -138,6 +138,32 @@ fn ctrl_c_is_the_commands_own() {
 }
 
 #[test]
+fn a_signal_to_end_is_passed_on_and_the_command_ends_in_its_own_way() {
+    let dir = directory();
+    let path = file_of(dir.path(), 5000);
+    for (signal, status) in [("TERM", 5), ("HUP", 5), ("USR1", 5)] {
+        let script =
+            format!("trap 'echo done; exit 5' {signal}; echo ready; while :; do sleep 0.05; done");
+        let mut child = Command::new(program())
+            .args(["page", "lock", text(&path), "--", "sh", "-c", &script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        out.read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        let kill = format!("kill -{signal} {}", child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).expect("the rest");
+        let code = child.wait().expect("it ends").code();
+        assert_eq!((rest.as_str(), code), ("done\n", Some(status)), "{signal}");
+    }
+}
+
+#[test]
 fn a_limit_is_named_when_it_is_reached() {
     let dir = directory();
     let path = file_of(dir.path(), 1 << 20);

@@ -130,11 +130,11 @@ fn loops_links_and_special_files_are_counted_and_told() {
     let output = run(&["page", "stat", text(dir.path())]);
     assert_eq!(code(&output), 0);
     let told = stderr(&output);
-    assert!(told.contains("1 symbolic links, not followed"), "{told}");
-    assert!(told.contains("1 neither files nor directories"), "{told}");
+    assert!(told.contains("1 symbolic link, not followed"), "{told}");
+    assert!(told.contains("1 neither file nor directory"), "{told}");
     let output = run(&["page", "stat", text(dir.path()), "--follow"]);
     assert_eq!(code(&output), 0);
-    assert!(stderr(&output).contains("1 loops of links"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("1 loop of links"), "{}", stderr(&output));
     assert!(stdout(&output).contains("\tdirectory\t3\t"), "{}", stdout(&output));
 }
 
@@ -274,7 +274,7 @@ fn failures_are_told_apart_from_what_was_left_out() {
     let told = stderr(&output);
     let error = told.lines().find(|line| line.contains("not everything")).expect("the error");
     assert!(error.contains("2 not found") && !error.contains("links"), "{told}");
-    assert!(told.contains("1 symbolic links, not followed"), "{told}");
+    assert!(told.contains("1 symbolic link, not followed"), "{told}");
     assert!(told.lines().any(|line| line.contains("where") && line.contains("a/such")), "{told}");
 }
 
@@ -294,4 +294,21 @@ fn many_paths_need_no_more_memory_each() {
         .output()
         .expect("prlimit");
     assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn a_name_that_is_no_unicode_can_be_had_back_from_each_format() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = directory();
+    let path = dir.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.bin"));
+    fs::write(&path, [1; 5000]).expect("written");
+    let found = records(&["page", "stat", text(dir.path()), "--files"]);
+    let record = found.iter().find(|record| record["path_hex"].is_string()).expect("its record");
+    let hex: String = path.as_os_str().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(record["path_hex"], hex.as_str());
+    assert!(record["path"].as_str().expect("text").ends_with("caf\u{fffd}.bin"));
+    for format in ["plain", "human", "csv"] {
+        let output = run(&["page", "stat", text(dir.path()), "--files", "--format", format]);
+        assert!(stdout(&output).contains("caf\\xe9.bin"), "{format}: {}", stdout(&output));
+    }
 }

@@ -34,9 +34,19 @@ fn a_record_is_handed_over_as_soon_as_it_is_there() {
 
 /// Runs `page watch` on a terminal on which somebody types.
 fn on_terminal(path: &Path, more: &str, keys: &str) -> (Option<i32>, String) {
+    on_terminal_of((30, 100), path, more, keys)
+}
+
+/// The same on one of so many rows and columns.
+fn on_terminal_of(
+    (rows, columns): (u16, u16),
+    path: &Path,
+    more: &str,
+    keys: &str,
+) -> (Option<i32>, String) {
     let program = crate::support::program();
     let line = format!(
-        "stty rows 30 cols 100; '{}' page watch '{}' {more}",
+        "stty rows {rows} cols {columns}; '{}' page watch '{}' {more}",
         program.display(),
         path.display()
     );
@@ -70,4 +80,45 @@ fn a_live_view_ends_after_its_looks() {
     let (code, text) = on_terminal(dir.path(), "--interval 1ms --count 5", "");
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(text.matches("history").count(), 5, "{text}");
+}
+
+#[test]
+fn ctrl_c_leaves_a_whole_document() {
+    use std::io::Read;
+    let dir = directory();
+    small_files(dir.path(), 10);
+    let mut child = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(crate::support::program())
+        .args(["page", "watch", text(dir.path()), "--interval", "5ms", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let mut out = child.stdout.take().expect("a pipe");
+    let mut document = vec![0; 100];
+    out.read_exact(&mut document).expect("its beginning");
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    out.read_to_end(&mut document).expect("the rest");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let document: Json = serde_json::from_slice(&document).expect("a whole document");
+    assert_eq!(document["schema"], "bifolio.page-watch");
+    assert!(!document["records"].as_array().expect("records").is_empty());
+}
+
+#[test]
+fn on_a_small_terminal_the_summary_is_first_and_the_rest_is_counted() {
+    let dir = directory();
+    small_files(dir.path(), 100);
+    let more = "--files --interval 1h; stty size";
+    let (code, text) = on_terminal_of((14, 60), dir.path(), more, "q");
+    assert_eq!(code, Some(0), "{text}");
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let at = |words: &str| {
+        let found = lines.iter().position(|line| line.contains(words));
+        found.unwrap_or_else(|| panic!("no {words:?} in {text}"))
+    };
+    let order = ["page watch, every ", "resident ", "change ", "history ", "more paths"].map(at);
+    assert!(order.is_sorted(), "{order:?} {text}");
 }
