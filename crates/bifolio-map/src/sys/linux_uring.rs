@@ -95,6 +95,8 @@ struct Slot {
     ticket: usize,
     offset: u64,
     size: usize,
+    /// Bytes that were in the buffer before.
+    before: usize,
     lent: Lent,
 }
 
@@ -138,12 +140,13 @@ impl Ring {
 
     fn start(&mut self, order: Order) {
         let Order { ticket, offset, bytes, size } = order;
+        let before = bytes.len();
         let lent = Lent::of(bytes);
         let (to, room) = lent.room();
         let size = size.min(room).min(MOST);
         let number = self.free.pop().expect("no more orders than the ring was made for");
         // The slot is filled first: from here on only its completion empties it.
-        self.slots[number] = Some(Slot { ticket, offset, size, lent });
+        self.slots[number] = Some(Slot { ticket, offset, size, before, lent });
         let length = u32::try_from(size).expect("no more than a gigabyte");
         let read = opcode::Read::new(Fd(raw(&self.object)), to, length).offset(offset).build();
         let read = read.user_data(number as u64);
@@ -273,15 +276,14 @@ fn release(slot: Slot) {
 struct Reads {
     /// `None` only in `drop`.
     ring: Option<Ring>,
-    /// What the system said when the ring itself failed. Nothing is asked of it after that.
-    dead: Option<i32>,
-    /// Reads that are told so.
-    failed: VecDeque<Landed>,
+    /// What is read by calls, one by one, since the ring itself failed. Nothing is asked of it after
+    /// that.
+    by_call: Option<VecDeque<Order>>,
 }
 
 impl Reads {
     fn new(ring: Ring) -> Self {
-        Self { ring: Some(ring), dead: None, failed: VecDeque::new() }
+        Self { ring: Some(ring), by_call: None }
     }
 
     fn ring(&mut self) -> &mut Ring {
@@ -290,7 +292,7 @@ impl Reads {
 
     /// What became of a read, or `None` if it was started again.
     fn landed(&mut self, slot: Slot, result: i32) -> Option<Landed> {
-        let Slot { ticket, offset, size, lent } = slot;
+        let Slot { ticket, offset, size, lent, .. } = slot;
         let written = usize::try_from(result).unwrap_or(0);
         // SAFETY: the read is complete, and the kernel says how many bytes it wrote.
         let mut bytes = unsafe { lent.land(written) };
@@ -304,46 +306,53 @@ impl Reads {
                 }
                 // The kernel would have to wait and was told not to (the file is open with
                 // `O_NONBLOCK`); an ordinary read of a file waits all the same.
-                libc::EAGAIN => {
-                    let start = bytes.len();
-                    bytes.resize(start + size, 0);
-                    let outcome = super::read_at(&self.ring().object, offset, &mut bytes[start..]);
-                    bytes.truncate(start + *outcome.as_ref().unwrap_or(&0));
-                    outcome
-                }
+                libc::EAGAIN => read_by_call(&self.ring().object, offset, &mut bytes, size),
                 code => Err(io::Error::from_raw_os_error(code)),
             },
         };
         Some(Landed { ticket, bytes, outcome: outcome.map_err(Failure::System) })
     }
 
-    /// After the ring itself failed: every read is told. Their buffers stay in their slots, since
-    /// nobody knows what the kernel does with them.
-    fn give_up(&mut self, error: &io::Error) {
-        let code = error.raw_os_error().unwrap_or(libc::EIO);
-        self.dead = Some(code);
+    /// After the ring itself failed: what it had is read again, into other buffers. Those that it had
+    /// stay in their slots, since nobody knows what the kernel does with them.
+    fn give_up(&mut self) {
         let out = self.ring().slots.iter().flatten();
-        let told: Vec<Landed> = out.map(|slot| refused(slot.ticket, Vec::new(), code)).collect();
-        self.failed.extend(told);
+        let again = out.map(|slot| Order {
+            ticket: slot.ticket,
+            // What an earlier read had brought is in the buffer that stays.
+            offset: slot.offset - slot.before as u64,
+            bytes: Vec::new(),
+            size: slot.before + slot.size,
+        });
+        self.by_call = Some(again.collect());
     }
 }
 
-/// A read that a failed ring does not carry out.
-fn refused(ticket: usize, bytes: Vec<u8>, code: i32) -> Landed {
-    let outcome = Err(Failure::System(io::Error::from_raw_os_error(code)));
-    Landed { ticket, bytes, outcome }
+/// Appends up to `size` bytes from `offset` by a call; how many.
+fn read_by_call(
+    object: &Object,
+    offset: u64,
+    bytes: &mut Vec<u8>,
+    size: usize,
+) -> io::Result<usize> {
+    let start = bytes.len();
+    bytes.try_reserve_exact(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    bytes.resize(start + size, 0);
+    let outcome = super::read_at(object, offset, &mut bytes[start..]);
+    bytes.truncate(start + *outcome.as_ref().unwrap_or(&0));
+    outcome
 }
 
 impl Carrier for Reads {
     fn start(&mut self, order: Order) {
-        match self.dead {
+        match &mut self.by_call {
             None => self.ring().start(order),
-            Some(code) => self.failed.push_back(refused(order.ticket, order.bytes, code)),
+            Some(orders) => orders.push_back(order),
         }
     }
 
     fn push_off(&mut self) {
-        if self.dead.is_none() && !self.ring().unsubmitted.is_empty() {
+        if self.by_call.is_none() && !self.ring().unsubmitted.is_empty() {
             // What goes wrong here goes wrong in `land` again, which tells.
             let _ = self.ring().submit(0);
         }
@@ -351,8 +360,10 @@ impl Carrier for Reads {
 
     fn land(&mut self, wait: Wait) -> Option<Landed> {
         loop {
-            if self.dead.is_some() {
-                return self.failed.pop_front();
+            if let Some(orders) = &mut self.by_call {
+                let Order { ticket, offset, mut bytes, size } = orders.pop_front()?;
+                let outcome = read_by_call(&self.ring().object, offset, &mut bytes, size);
+                return Some(Landed { ticket, bytes, outcome: outcome.map_err(Failure::System) });
             }
             while let Some((slot, result)) = self.ring().completed() {
                 if let Some(landed) = self.landed(slot, result) {
@@ -369,8 +380,8 @@ impl Carrier for Reads {
             } else if self.ring().unsubmitted.is_empty() {
                 return None;
             }
-            if let Err(error) = self.ring().submit_or_pause(want) {
-                self.give_up(&error);
+            if self.ring().submit_or_pause(want).is_err() {
+                self.give_up();
             } else if want == 0 {
                 let (slot, result) = self.ring().completed()?;
                 return self.landed(slot, result);
