@@ -259,7 +259,9 @@ fn children_inherit_memory_and_temporary_files_and_share_their_bytes() {
     let names = || std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(names(), usize::from(cfg!(windows)));
     drop((sections, views));
-    assert_eq!(names(), 0, "it has no name");
+    // Other tests start processes meanwhile, and on Windows those inherit too while there is
+    // something to inherit: it has a name until they have ended.
+    crate::names::soon("it has no name", || names() == 0);
 }
 
 #[test]

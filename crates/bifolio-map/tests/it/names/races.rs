@@ -133,7 +133,7 @@ fn run_racer(who: usize, maker: Maker) {
         let outcome = match &section {
             Ok(section) => {
                 let view: View<ReadWrite> = section.view().expect("a view");
-                view.atomic_u64(0).and_then(|users| users.fetch_add(1)).expect("a word");
+                view.atomic_u64(8 * who as u64).and_then(|me| me.store(1)).expect("a word");
                 GOT
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => REFUSED,
@@ -248,13 +248,15 @@ fn watch(scope: &Scope, is_over: impl Fn() -> bool) -> Result<u32, String> {
     Ok(seen)
 }
 
+/// How many racers have noted that they are in it; or what is wrong with it.
 fn is_whole(section: &Section) -> Result<u64, String> {
     let found = section.len().map_err(|error| error.to_string())?;
     if found != len() {
         return Err(format!("half-made: {found} bytes of {}", len()));
     }
     let view: View<Read> = section.view().map_err(|error| error.to_string())?;
-    view.get(0).map_err(|error| error.to_string())
+    let users: [u64; 2] = view.get(0).map_err(|error| error.to_string())?;
+    Ok(users.iter().sum())
 }
 
 /// What must hold when both have done their part, and still have what they got.
