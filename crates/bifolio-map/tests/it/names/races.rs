@@ -124,6 +124,8 @@ fn run_racer(who: usize, maker: Maker) {
             (_, Maker::ByHand) => {
                 let mut options = std::fs::File::options();
                 let file = options.read(true).write(true).create_new(true).open(dir.join("race"));
+                // A moment that is long enough for whoever looks.
+                thread::sleep(Duration::from_micros(100));
                 let sized = file.and_then(|file| file.set_len(len()).map(|()| file));
                 sized.map_err(bifolio_map_error).and_then(Section::from_file)
             }
@@ -167,7 +169,7 @@ struct Tally {
 }
 
 /// Runs races, and says what was wrong.
-fn run(test: &str, maker: Maker, rounds: u32, kill_one_in: u32) -> Result<Tally, String> {
+fn run(test: &str, maker: Maker, rounds: u32, kill_each: u32) -> Result<Tally, String> {
     let (dir, scope) = names_of_its_own();
     let aside = dir.path().join("aside");
     std::fs::create_dir(&aside).expect("a directory");
@@ -188,7 +190,7 @@ fn run(test: &str, maker: Maker, rounds: u32, kill_one_in: u32) -> Result<Tally,
             board.wait(word, |done| done == round - 1);
         }
         board.set(START, round);
-        let killed = random.one_in(kill_one_in).then_some(1);
+        let killed = round.is_multiple_of(kill_each).then_some(1);
         if let Some(who) = killed {
             let moment = Instant::now() + Duration::from_micros(random.u64(0..150));
             while Instant::now() < moment {}
