@@ -13,6 +13,7 @@ const MAP: &str = "bifolio-map";
 const FORMAT: &str = "bifolio-format";
 const ARRAY: &str = "bifolio-array";
 const SHARE: &str = "bifolio-share";
+const SHARE_DERIVE: &str = "bifolio-share-derive";
 const LOG: &str = "bifolio-log";
 const STORE: &str = "bifolio-store";
 const BIFOLIO: &str = "bifolio";
@@ -22,7 +23,8 @@ const LAYERS: &[Layer] = &[
     Layer { name: MAP, may_use: &[] },
     Layer { name: FORMAT, may_use: &[] },
     Layer { name: ARRAY, may_use: &[MAP, FORMAT] },
-    Layer { name: SHARE, may_use: &[MAP, FORMAT] },
+    Layer { name: SHARE, may_use: &[MAP, FORMAT, SHARE_DERIVE] },
+    Layer { name: SHARE_DERIVE, may_use: &[] },
     Layer { name: LOG, may_use: &[MAP, FORMAT, SHARE] },
     Layer { name: STORE, may_use: &[MAP, FORMAT, SHARE] },
     Layer { name: BIFOLIO, may_use: &[MAP, FORMAT, ARRAY, SHARE, LOG, STORE] },
