@@ -2,7 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod lock;
+mod participant;
+mod region;
 pub mod shared;
+mod word;
 
 pub use error::{Error, ErrorKind, Result};
+pub use lock::{Lock, Mutex, MutexGuard, Unsound, Why};
+pub use participant::{Holder, Life, MAX_SLOTS, Member, Slot};
+pub use region::{Region, RegionOptions};
 pub use shared::Shared;

@@ -1,0 +1,169 @@
+//! The first page of a region, as bytes. `FORMAT.md` draws it.
+
+use bifolio_map::{ReadWrite, View};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::participant::{MAX_SLOTS, SLOT_BYTES};
+
+/// What a region begins with once it is complete: "BIFOREG" and a zero, as a machine of little
+/// endian reads them. Until then the word is zero.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"BIFOREG\0");
+
+/// The version of the format.
+pub(crate) const VERSION: u32 = 1;
+
+/// Bytes of the header, whatever the machine's page is.
+pub(crate) const HEADER_BYTES: u64 = 4096;
+
+/// Bytes of an entry of the directory.
+pub(crate) const ENTRY_BYTES: u64 = 128;
+
+/// How many entries a directory can have.
+pub(crate) const MAX_ENTRIES: u32 = 1 << 16;
+
+/// The header.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) magic: u64,
+    pub(crate) version: u32,
+    /// Slots for participants.
+    pub(crate) slots: u32,
+    /// Bytes up to which it can grow.
+    pub(crate) capacity: u64,
+    /// Bytes that are there, for all; only grows.
+    pub(crate) committed: u64,
+    /// Bytes in use; only grows, and never beyond those that are there.
+    pub(crate) used: u64,
+    /// Where the directory begins; the participants' table ends there.
+    pub(crate) directory: u64,
+    /// Entries of the directory.
+    pub(crate) entries: u32,
+    /// Counts growth and appends, for those who wait for them.
+    pub(crate) epoch: u32,
+    /// The slot where the next one who joins begins to look.
+    pub(crate) next_slot: u32,
+    /// The lock of growth, appends and the directory: owner, health, thread.
+    pub(crate) lock_owner: u32,
+    pub(crate) lock_health: u32,
+    pub(crate) lock_thread: u32,
+    /// When it was made, in nanoseconds since 1970.
+    pub(crate) created: u64,
+    /// Participants that died without leaving, as far as they were noticed.
+    pub(crate) deaths: u64,
+}
+
+/// The place of a field in the header.
+macro_rules! at {
+    ($field:ident) => {
+        std::mem::offset_of!(crate::region::header::Header, $field) as u64
+    };
+}
+pub(crate) use at;
+
+const _: () = assert!(size_of::<Header>() as u64 <= HEADER_BYTES);
+
+impl Header {
+    /// The header of a new region, complete but for its magic word.
+    pub(crate) fn new(capacity: u64, committed: u64, slots: u32, entries: u32, now: u64) -> Self {
+        let directory = HEADER_BYTES + u64::from(slots) * SLOT_BYTES;
+        Self {
+            magic: 0,
+            version: VERSION,
+            slots,
+            capacity,
+            committed,
+            used: directory + u64::from(entries) * ENTRY_BYTES,
+            directory,
+            entries,
+            epoch: 0,
+            next_slot: 0,
+            lock_owner: 0,
+            lock_health: 0,
+            lock_thread: 0,
+            created: now,
+            deaths: 0,
+        }
+    }
+
+    /// Bytes that a region needs before anybody puts something in.
+    pub(crate) fn least(slots: u32, entries: u32) -> u64 {
+        HEADER_BYTES + u64::from(slots) * SLOT_BYTES + u64::from(entries) * ENTRY_BYTES
+    }
+
+    /// Reads the header of what may be anything, and says what is wrong with it. `len` is how long
+    /// the section is.
+    pub(crate) fn read(view: &View<ReadWrite>, len: u64) -> Result<Self> {
+        let wrong = |kind, why: String| Err(Error::new(kind, "open the region").because(why));
+        let header: Self = view.get(0)?;
+        if header.magic != MAGIC {
+            return if header.magic == MAGIC.swap_bytes() {
+                let why = "it was made on a machine of the other byte order";
+                wrong(ErrorKind::WrongVersion, why.to_owned())
+            } else {
+                wrong(ErrorKind::Corrupt, format!("it begins with {:#018x}", header.magic))
+            };
+        }
+        if header.version != VERSION {
+            let why = format!("it has version {}, this program reads {VERSION}", header.version);
+            return wrong(ErrorKind::WrongVersion, why);
+        }
+        if let Some(why) = header.contradiction(len) {
+            return wrong(ErrorKind::Corrupt, why);
+        }
+        Ok(header)
+    }
+
+    /// The first thing in the header that cannot be.
+    fn contradiction(&self, len: u64) -> Option<String> {
+        let Self { slots, entries, directory, capacity, committed, used, .. } = *self;
+        if !(1..=MAX_SLOTS).contains(&slots) || entries > MAX_ENTRIES {
+            return Some(format!("it claims {slots} slots and {entries} names"));
+        }
+        if directory != HEADER_BYTES + u64::from(slots) * SLOT_BYTES {
+            return Some(format!("its directory is said to be at {directory}"));
+        }
+        let least = Self::least(slots, entries);
+        if !(least <= used && used <= committed && committed <= capacity) {
+            return Some(format!(
+                "{used} bytes in use of {committed} bytes of {capacity}, where {least} is the least"
+            ));
+        }
+        (committed > len).then(|| format!("it claims {committed} bytes and has {len}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> Header {
+        Header { magic: MAGIC, ..Header::new(1 << 20, 1 << 16, 16, 8, 0) }
+    }
+
+    #[test]
+    fn a_new_header_contradicts_nothing() {
+        assert_eq!(sound().contradiction(1 << 16), None);
+    }
+
+    #[test]
+    fn each_claim_that_cannot_be_is_named() {
+        let cases: &[fn(&mut Header)] = &[
+            |header| header.slots = 0,
+            |header| header.slots = MAX_SLOTS + 1,
+            |header| header.entries = MAX_ENTRIES + 1,
+            |header| header.directory += 8,
+            |header| header.used = 0,
+            |header| header.used = header.committed + 1,
+            |header| header.committed = header.capacity + 1,
+            |header| header.committed = (1 << 16) + 1,
+            |header| header.used = u64::MAX,
+        ];
+        for (case, change) in cases.iter().enumerate() {
+            let mut header = sound();
+            change(&mut header);
+            assert!(header.contradiction(1 << 16).is_some(), "case {case}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The words that processes agree by, and what is done to them.
+//!
+//! Each protocol here is written against [`Word`] and [`Peers`] and knows neither files nor maps:
+//! loom runs it through all its schedules over its own atomics, the rest runs it over a view.
+
+pub(crate) mod mutex;
+
+use std::time::{Duration, Instant};
+
+use bifolio_map::{Patience, ReadWrite, View, wait};
+
+use crate::error::Result;
+use crate::participant::Holder;
+
+/// A `u32` that other processes change at any time. Loads acquire, stores release, the others are
+/// sequentially consistent.
+pub(crate) trait Word {
+    fn load(&self) -> Result<u32>;
+    fn store(&self, value: u32) -> Result<()>;
+    /// Stores `value` and gives back what was there.
+    fn swap(&self, value: u32) -> Result<u32>;
+    /// Stores `new` where `expected` is; gives back what was there.
+    fn compare_exchange(&self, expected: u32, new: u32) -> Result<Result<u32, u32>>;
+    /// Sleeps while the word is `expected`, at most for `time`. It may end early.
+    fn wait(&self, expected: u32, time: Duration) -> Result<()>;
+    fn wake_one(&self) -> Result<()>;
+}
+
+/// The others, as far as a protocol asks about them.
+pub(crate) trait Peers {
+    /// Who asks.
+    fn me(&self) -> Holder;
+    /// Whether this holder can never do anything again.
+    fn is_dead(&self, holder: Holder) -> Result<bool>;
+}
+
+/// A word of a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ViewWord<'view> {
+    view: &'view View<ReadWrite>,
+    offset: u64,
+}
+
+impl<'view> ViewWord<'view> {
+    #[inline]
+    pub(crate) fn new(view: &'view View<ReadWrite>, offset: u64) -> Self {
+        Self { view, offset }
+    }
+}
+
+impl Word for ViewWord<'_> {
+    #[inline]
+    fn load(&self) -> Result<u32> {
+        Ok(self.view.atomic_u32(self.offset)?.load()?)
+    }
+
+    #[inline]
+    fn store(&self, value: u32) -> Result<()> {
+        Ok(self.view.atomic_u32(self.offset)?.store(value)?)
+    }
+
+    #[inline]
+    fn swap(&self, value: u32) -> Result<u32> {
+        Ok(self.view.atomic_u32(self.offset)?.swap(value)?)
+    }
+
+    #[inline]
+    fn compare_exchange(&self, expected: u32, new: u32) -> Result<Result<u32, u32>> {
+        Ok(self.view.atomic_u32(self.offset)?.compare_exchange(expected, new)?)
+    }
+
+    fn wait(&self, expected: u32, time: Duration) -> Result<()> {
+        wait::wait(self.view, self.offset, expected, Some(time))?;
+        Ok(())
+    }
+
+    fn wake_one(&self) -> Result<()> {
+        wait::wake_one(self.view, self.offset)?;
+        Ok(())
+    }
+}
+
+/// How long a waiter sleeps before it asks whether whom it waits for still lives, the first time;
+/// then twice as long, up to [`LONGEST_NAP`]. Asking costs a system call, about 230 ns; being woken
+/// by the owner does not wait for it. So a dead owner is found after half a millisecond at best,
+/// and after 16 at worst.
+const SHORTEST_NAP: Duration = Duration::from_micros(500);
+const LONGEST_NAP: Duration = Duration::from_millis(16);
+
+/// How long somebody still waits: a sequence of naps with an end.
+#[derive(Debug)]
+pub(crate) struct Naps {
+    next: Duration,
+    end: End,
+}
+
+#[derive(Debug)]
+enum End {
+    Now,
+    At(Instant),
+    Never,
+}
+
+impl Naps {
+    pub(crate) fn new(patience: Patience) -> Self {
+        let end = match patience {
+            Patience::Try => End::Now,
+            // A time that no clock can hold is for ever.
+            Patience::For(time) => Instant::now().checked_add(time).map_or(End::Never, End::At),
+            Patience::Forever => End::Never,
+        };
+        Self { next: SHORTEST_NAP, end }
+    }
+
+    /// The next nap; `None` when the time is over.
+    pub(crate) fn next(&mut self) -> Option<Duration> {
+        let nap = match self.end {
+            End::Now => return None,
+            End::Never => self.next,
+            End::At(end) => {
+                let left = end.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return None;
+                }
+                self.next.min(left)
+            }
+        };
+        self.next = (self.next * 2).min(LONGEST_NAP);
+        Some(nap)
+    }
+}

@@ -1,0 +1,206 @@
+//! The words of a mutex.
+//!
+//! ```text
+//!            lock                          lock, in vain
+//!  ┌──────┐ ───────────▶ ┌──────────────┐ ─────────────▶ ┌──────────────────┐
+//!  │ FREE │              │ held by H    │                │ held by H, and   │
+//!  │  0   │ ◀─────────── │ H            │                │ waited for: H | 1│
+//!  └──────┘    unlock    └──────────────┘                └──────────────────┘
+//!      ▲                        │ H died; found by K             │       │
+//!      │ unlock, wake one       ▼                                │       │
+//!      │                 ┌──────────────┐   the same             │       │
+//!      │                 │ held by K | 1│ ◀──────────────────────┘       │
+//!      └─────────────────┴──────────────┴────────────────────────────────┘
+//! ```
+//!
+//! H is a [`Holder`]: a slot and the generation of its participant. Who took the word over from the
+//! dead keeps the mark of waiting: nobody knows who else waits.
+//!
+//! A second word, the health, says in which state the dead left the value. It is written under
+//! the lock only:
+//!
+//! ```text
+//!           taken over from the dead               unlocked, not repaired
+//!  SOUND ─────────────────────────────▶ BEREFT ─────────────────────────────▶ POISONED
+//!    ▲  ◀───────────────────────────────  │   a panic under the lock: SOUND ──────▶ │
+//!    │             repaired               │                                         │
+//!    └────────────────────────────────────┴──────────── repaired ◀──────────────────┘
+//! ```
+//!
+//! Death between taking a word over and writing the health needs no third state: the next one takes
+//! over from a dead owner again.
+//!
+//! The third word tells which thread of the holder has the lock, so that a thread that locks twice
+//! is told. It is cleared before the lock is given back: a number that is read there belongs to
+//! the present holder or to nobody.
+
+use bifolio_map::Patience;
+
+use super::{Naps, Peers, Word};
+use crate::error::{Error, ErrorKind, Result};
+use crate::participant::Holder;
+
+const FREE: u32 = 0;
+const CONTENDED: u32 = 1;
+
+/// What the health word says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Sound,
+    /// Its owner died, and it was not repaired since.
+    Bereft,
+    /// An owner panicked, or gave it back without repairing what the dead had left.
+    Poisoned,
+}
+
+impl Health {
+    fn word(self) -> u32 {
+        match self {
+            Self::Sound => 0,
+            Self::Bereft => 1,
+            Self::Poisoned => 2,
+        }
+    }
+
+    /// What a word says. Whatever no version of this crate wrote is not sound.
+    fn of(word: u32) -> Self {
+        match word {
+            0 => Self::Sound,
+            1 => Self::Bereft,
+            _ => Self::Poisoned,
+        }
+    }
+}
+
+/// The words of a mutex, whatever memory they are in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MutexWords<W> {
+    /// Who has it.
+    pub(crate) owner: W,
+    /// How the value was left.
+    pub(crate) health: W,
+    /// Which thread of the owner has it.
+    pub(crate) thread: W,
+}
+
+/// Tries this often before it sleeps: as long as a short critical section of somebody on another
+/// core, far below what a sleep and a wake cost.
+const SPINS: u32 = 100;
+
+impl<W: Word> MutexWords<W> {
+    /// Takes the lock. `thread` is the number of the calling thread, not 0.
+    #[inline]
+    pub(crate) fn lock(
+        &self,
+        peers: &impl Peers,
+        thread: u32,
+        patience: Patience,
+    ) -> Result<Health> {
+        let me = peers.me().word();
+        let health = if self.owner.compare_exchange(FREE, me)?.is_ok() {
+            Health::of(self.health.load()?)
+        } else {
+            self.lock_contended(peers, thread, patience)?
+        };
+        self.thread.store(thread)?;
+        Ok(health)
+    }
+
+    #[cold]
+    fn lock_contended(
+        &self,
+        peers: &impl Peers,
+        thread: u32,
+        patience: Patience,
+    ) -> Result<Health> {
+        let me = peers.me();
+        let mut naps = Naps::new(patience);
+        let mut spins = if matches!(patience, Patience::Try) { 0 } else { SPINS };
+        // Who has slept cannot know whether others sleep too, and takes the lock as waited for.
+        let mut mark = 0;
+        loop {
+            let found = self.owner.load()?;
+            if found == FREE {
+                if self.owner.compare_exchange(FREE, me.word() | mark)?.is_ok() {
+                    return Ok(Health::of(self.health.load()?));
+                }
+                continue;
+            }
+            if found & CONTENDED == 0 && spins > 0 {
+                spins -= 1;
+                pause();
+                continue;
+            }
+            let owner = Holder::in_word(found).ok_or_else(|| garbled(found))?;
+            if owner == me && self.thread.load()? == thread {
+                return Err(Error::new(ErrorKind::Deadlock, "lock"));
+            }
+            let Some(nap) = naps.next() else {
+                // Not without asking: who only tries finds the dead too.
+                if self.take_over(peers, owner, found)? {
+                    return Ok(Health::Bereft);
+                }
+                return Err(match patience {
+                    Patience::Try => Error::new(ErrorKind::Busy, "lock"),
+                    _ => Error::new(ErrorKind::TimedOut, "lock"),
+                }
+                .because(format!("{owner} holds it")));
+            };
+            let waited_for = found | CONTENDED;
+            if found != waited_for && self.owner.compare_exchange(found, waited_for)?.is_err() {
+                continue;
+            }
+            mark = CONTENDED;
+            self.owner.wait(waited_for, nap)?;
+            if self.owner.load()? == waited_for && self.take_over(peers, owner, waited_for)? {
+                return Ok(Health::Bereft);
+            }
+        }
+    }
+
+    /// Takes the lock from `owner`, if it is dead and the word is still what was `found`.
+    fn take_over(&self, peers: &impl Peers, owner: Holder, found: u32) -> Result<bool> {
+        if !peers.is_dead(owner)? {
+            return Ok(false);
+        }
+        let mine = peers.me().word() | CONTENDED;
+        if self.owner.compare_exchange(found, mine)?.is_err() {
+            return Ok(false);
+        }
+        // If we die before this, our own death says the same.
+        self.health.store(Health::Bereft.word())?;
+        Ok(true)
+    }
+
+    /// Writes the health down; the caller holds the lock.
+    pub(crate) fn set_health(&self, health: Health) -> Result<()> {
+        self.health.store(health.word())
+    }
+
+    /// Gives the lock back, and wakes one who waits.
+    #[inline]
+    pub(crate) fn unlock(&self) -> Result<()> {
+        self.thread.store(0)?;
+        let old = self.owner.swap(FREE)?;
+        if old & CONTENDED != 0 {
+            // If we die before this, the waiters find out by themselves within a nap.
+            self.owner.wake_one()?;
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn garbled(word: u32) -> Error {
+    Error::new(ErrorKind::Corrupt, "lock").because(format!("its word is {word:#010x}"))
+}
+
+#[cfg(not(loom))]
+fn pause() {
+    std::hint::spin_loop();
+}
+
+#[cfg(loom)]
+fn pause() {
+    loom::thread::yield_now();
+}
