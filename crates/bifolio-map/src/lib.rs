@@ -8,6 +8,7 @@ mod lock;
 pub mod machine;
 mod memory;
 pub mod names;
+pub mod process;
 pub mod range;
 pub mod residency;
 mod scratch;
@@ -22,7 +23,7 @@ pub mod wait;
 pub use error::{Error, ErrorKind, Result};
 pub use flight::{Batch, BatchPlan, Completion, Engine, Merge};
 pub use frozen::Frozen;
-pub use lock::{FileLock, LockGuard, LockKind, LockState, Patience};
+pub use lock::{FileLock, LockGuard, LockKind, LockState, OwnedLockGuard, Patience};
 pub use scratch::Scratch;
 pub use section::{Access, Create, Currency, Inheritance, Section, SectionKind, SectionOptions};
 pub use view::{

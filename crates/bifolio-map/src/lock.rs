@@ -23,6 +23,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::ProcessMark;
 use crate::section::{Access, Create, Section};
 use crate::sys;
 
@@ -122,7 +123,16 @@ pub struct LockGuard<'lock> {
     lock: &'lock FileLock,
     range: Range<u64>,
     /// The process that took it: a forked child has a copy of the guard, but not the lock.
-    process: u32,
+    process: ProcessMark,
+}
+
+/// A held lock that owns its [`FileLock`], for keeping in a structure; dropping it lets go.
+#[derive(Debug)]
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct OwnedLockGuard {
+    lock: Arc<FileLock>,
+    range: Range<u64>,
+    process: ProcessMark,
 }
 
 impl FileLock {
@@ -217,6 +227,58 @@ impl FileLock {
         kind: LockKind,
         patience: Patience,
     ) -> Result<LockGuard<'_>> {
+        let range = self.take(range, kind, patience)?;
+        Ok(LockGuard { lock: self, range, process: ProcessMark::here() })
+    }
+
+    /// As [`lock`](Self::lock), with a guard that keeps the `FileLock` itself.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use bifolio_map::{FileLock, LockKind, LockState, Patience, Section};
+    /// let section = Section::temporary(4096)?;
+    /// let lock = Arc::new(FileLock::of_section(&section)?);
+    /// let guard = lock.lock_owned(5..6, LockKind::Exclusive, Patience::Try)?;
+    /// let other = lock.again()?;
+    /// drop(lock);
+    /// assert_eq!(other.probe(5..6)?, LockState::Held);
+    /// drop(guard);
+    /// assert_eq!(other.probe(5..6)?, LockState::Free);
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub fn lock_owned(
+        self: &Arc<Self>,
+        range: impl RangeBounds<u64>,
+        kind: LockKind,
+        patience: Patience,
+    ) -> Result<OwnedLockGuard> {
+        let range = self.take(range, kind, patience)?;
+        Ok(OwnedLockGuard { lock: Arc::clone(self), range, process: ProcessMark::here() })
+    }
+
+    /// Another opening of the very same file, whatever its path leads to by now: to its
+    /// [`probe`](Self::probe) the locks of this one are somebody else's.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if this user may not open it any more; `NotFound` on macOS, where a file
+    /// can be opened by its path only, if that leads elsewhere; `LimitReached` when the process has
+    /// no descriptor left.
+    pub fn again(&self) -> Result<Self> {
+        let file = sys::open_again(&self.file, self.access)
+            .map_err(|error| Error::os("open again", error).at_path(&self.path))?;
+        Ok(Self { file, path: self.path.clone(), access: self.access, held: Held::default() })
+    }
+
+    /// Takes the lock that a guard gives back.
+    fn take(
+        &self,
+        range: impl RangeBounds<u64>,
+        kind: LockKind,
+        patience: Patience,
+    ) -> Result<Range<u64>> {
         const DOING: &str = "lock";
         let range = self.resolve(range)?;
         let how = match kind {
@@ -245,7 +307,7 @@ impl FileLock {
             }
         };
         outcome.map_err(|refusal| self.refuse(refusal, &range))?;
-        Ok(LockGuard::new(self, range))
+        Ok(range)
     }
 
     fn try_lock(&self, range: &Range<u64>, how: sys::LockKind) -> Result<(), Refusal> {
@@ -294,12 +356,12 @@ impl FileLock {
         range: Range<u64>,
         how: sys::LockKind,
         time: Duration,
-    ) -> Result<LockGuard<'_>> {
+    ) -> Result<Range<u64>> {
         let started = Instant::now();
         let mut pause = Duration::from_micros(50);
         loop {
             let refusal = match self.try_lock(&range, how) {
-                Ok(()) => return Ok(LockGuard::new(self, range)),
+                Ok(()) => return Ok(range),
                 Err(refusal) if refusal.is_for_now() => refusal,
                 Err(refusal) => return Err(self.refuse(refusal, &range)),
             };
@@ -377,22 +439,29 @@ impl FileLock {
     }
 }
 
-impl<'lock> LockGuard<'lock> {
-    fn new(lock: &'lock FileLock, range: Range<u64>) -> Self {
-        Self { lock, range, process: std::process::id() }
+impl FileLock {
+    /// Gives back what a guard held that was made in `process`.
+    fn give_back(&self, range: &Range<u64>, process: ProcessMark) {
+        if !process.is_here() {
+            // In a forked child, which shares the opening: unlocking would take it from the parent.
+            return;
+        }
+        // Unlocking a range of an open file does not fail; closing the file unlocks in any case.
+        let _ = sys::unlock(&self.file, range);
+        // Only now may another thread lock it: its lock would have been the one given back.
+        self.forget(range);
     }
 }
 
 impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
-        if self.process != std::process::id() {
-            // In a forked child, which shares the opening: unlocking would take it from the parent.
-            return;
-        }
-        // Unlocking a range of an open file does not fail; closing the file unlocks in any case.
-        let _ = sys::unlock(&self.lock.file, &self.range);
-        // Only now may another thread lock it: its lock would have been the one given back.
-        self.lock.forget(&self.range);
+        self.lock.give_back(&self.range, self.process);
+    }
+}
+
+impl Drop for OwnedLockGuard {
+    fn drop(&mut self) {
+        self.lock.give_back(&self.range, self.process);
     }
 }
 

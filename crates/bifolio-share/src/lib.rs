@@ -13,3 +13,9 @@ pub use lock::{Lock, Mutex, MutexGuard, Unsound, Why};
 pub use participant::{Holder, Life, MAX_SLOTS, Member, Slot};
 pub use region::{Region, RegionOptions};
 pub use shared::Shared;
+
+/// Derives [`trait@Shared`].
+pub use bifolio_share_derive::Shared;
+
+/// What [`trait@Shared`] stands on.
+pub use zerocopy;

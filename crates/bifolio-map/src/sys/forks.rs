@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// How often this process, and those that it was forked from, forked.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
+/// How often this process began as a forked child: 1 more than its parent.
+static CHILDHOODS: AtomicU64 = AtomicU64::new(0);
+
 /// How many threads rely on there being no fork just now.
 static RELYING: AtomicU32 = AtomicU32::new(0);
 
@@ -40,6 +43,31 @@ impl Forks {
     }
 }
 
+/// The moment of a mark: how many forks led to this process, or its number where that is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Descent {
+    Told(u64),
+    Number(u32),
+}
+
+/// That of this process.
+pub(crate) fn descent() -> Descent {
+    if counts() {
+        Descent::Told(CHILDHOODS.load(Ordering::Relaxed))
+    } else {
+        Descent::Number(std::process::id())
+    }
+}
+
+/// Whether this is still the process of that moment.
+#[inline]
+pub(crate) fn is_current(descent: Descent) -> bool {
+    match descent {
+        Descent::Told(childhoods) => CHILDHOODS.load(Ordering::Relaxed) == childhoods,
+        Descent::Number(number) => std::process::id() == number,
+    }
+}
+
 /// Has forks counted from now on, if the C library can.
 fn counts() -> bool {
     static ASKED: Once = Once::new();
@@ -62,6 +90,7 @@ extern "C" fn before() {
 }
 
 extern "C" fn in_the_child() {
+    CHILDHOODS.fetch_add(1, Ordering::Relaxed);
     // The threads that relied on something are not here.
     RELYING.store(0, Ordering::SeqCst);
 }

@@ -17,6 +17,7 @@ use rustix::mm::MapFlags;
 use super::unix::{check, raw, uninterrupted};
 use super::{Object, Protection, Waited};
 use crate::Flush;
+use crate::section::{Access, Create};
 
 /// Exactly there, or `EEXIST`. Kernels before 4.17 take the address as a hint; the caller compares.
 pub(crate) const FIXED_NOREPLACE: MapFlags = MapFlags::FIXED_NOREPLACE;
@@ -99,6 +100,13 @@ pub(crate) fn path_of(file: &File) -> Option<PathBuf> {
         found.is_some_and(|found| super::identity(file).is_ok_and(|mine| mine == found))
     };
     (path.is_absolute() && (!marked || leads_here())).then_some(path)
+}
+
+/// Another opening of the same file.
+pub(crate) fn open_again(file: &File, access: Access) -> io::Result<File> {
+    let path = inherited_path(u64::try_from(raw(file)).unwrap_or(u64::MAX));
+    // The kernel follows it to the file itself, by whatever name, or none.
+    super::open(Path::new(&path), access, Create::Never, 0)
 }
 
 /// `BLKGETSIZE64` (linux/fs.h), `_IOR(0x12, 114, size_t)`, in the encoding of most architectures.

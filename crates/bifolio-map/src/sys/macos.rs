@@ -18,6 +18,7 @@ use rustix::mm::MapFlags;
 use super::unix::{check, map_over, raw, uninterrupted};
 use super::{Object, Protection, Waited};
 use crate::Flush;
+use crate::section::{Access, Create};
 use crate::fault::guard::Word;
 use crate::view::Advice;
 
@@ -82,6 +83,16 @@ pub(crate) fn path_of(file: &File) -> Option<PathBuf> {
     check(unsafe { libc::fcntl(raw(file), libc::F_GETPATH, name.as_mut_ptr()) }).ok()?;
     name.truncate(name.iter().position(|&byte| byte == 0)?);
     Some(PathBuf::from(OsString::from_vec(name)))
+}
+
+/// Another opening of the same file, by its path: what `/dev/fd` opens shares the old one.
+pub(crate) fn open_again(file: &File, access: Access) -> io::Result<File> {
+    let path = path_of(file).ok_or(io::ErrorKind::NotFound)?;
+    let again = super::open(&path, access, Create::Never, 0)?;
+    if super::identity(&again)? != super::identity(file)? {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(again)
 }
 
 /// `DKIOCGETBLOCKSIZE` and `DKIOCGETBLOCKCOUNT` (sys/disk.h): `_IOR('d', 24, uint32_t)` and

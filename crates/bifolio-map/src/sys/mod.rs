@@ -14,6 +14,7 @@ cfg_select! {
         mod linux_machine;
         mod linux_resident;
         mod linux_names;
+        mod linux_process;
         mod linux_mappers;
         mod linux_residency;
         mod linux_space;
@@ -28,7 +29,9 @@ cfg_select! {
         pub(crate) use linux_calls::*;
         pub(crate) use linux_filesystem::*;
         pub(crate) use linux_advice::*;
+        pub(crate) use forks::{Descent, descent, is_current};
         pub(crate) use linux_machine::*;
+        pub(crate) use linux_process::*;
         pub(crate) use linux_resident::*;
         cfg_select! {
             // The architectures that the library has bindings for.
@@ -54,6 +57,7 @@ cfg_select! {
         mod lock_unix;
         mod macos;
         mod macos_machine;
+        mod macos_process;
         mod macos_resident;
         mod no_engine;
         mod macos_names;
@@ -65,7 +69,9 @@ cfg_select! {
         use macos_names as names_here;
         pub(crate) use lock_unix::*;
         pub(crate) use macos::*;
+        pub(crate) use forks::{Descent, descent, is_current};
         pub(crate) use macos_machine::*;
+        pub(crate) use macos_process::*;
         pub(crate) use macos_resident::*;
         pub(crate) use no_engine::*;
         pub(crate) use names_unix::*;
@@ -85,6 +91,7 @@ cfg_select! {
         mod windows_objects;
         mod windows_overlapped;
         mod windows_pagefile;
+        mod windows_process;
         mod windows_reserve;
         mod windows_resident;
         mod windows_residency;
@@ -100,6 +107,7 @@ cfg_select! {
         pub(crate) use windows_map::*;
         pub(crate) use windows_names::*;
         pub(crate) use windows_overlapped::*;
+        pub(crate) use windows_process::*;
         pub(crate) use windows_reserve::*;
         pub(crate) use windows_resident::*;
         pub(crate) use windows_residency::*;

@@ -117,18 +117,42 @@ impl<M: Mode> GrowableView<M> {
     /// # Errors
     /// None today; the signature leaves room.
     pub fn view(&self) -> Result<View<M>> {
-        let size = self.len.load(Ordering::Acquire);
-        let span = self
-            .span
-            .part(0..size)
-            .ok_or_else(|| self.section.fail(Error::new(ErrorKind::OutOfBounds, "view")))?;
-        Ok(View {
+        Ok(self.window(self.len.load(Ordering::Acquire)))
+    }
+
+    /// A view of the whole capacity, for a handle that is made once. What is not there yet is an
+    /// error: `UnexpectedEof`.
+    ///
+    /// On Linux, bytes that another process adds can be accessed at once, with no call. Elsewhere they
+    /// can after [`refresh`](Self::refresh), at the same addresses.
+    ///
+    /// ```
+    /// use bifolio_map::{GrowableView, ReadWrite, Section, Space};
+    /// let section = Section::temporary(4096)?;
+    /// let growable: GrowableView<ReadWrite> = section.growable(1 << 20)?;
+    /// let whole = growable.whole()?;
+    /// assert_eq!(whole.len(), 1 << 20);
+    /// assert!(whole.put(1 << 19, &7u64).is_err());
+    /// growable.grow_to(1 << 20, Space::Allocate)?;
+    /// whole.put(1 << 19, &7u64)?;
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None today; the signature leaves room.
+    pub fn whole(&self) -> Result<View<M>> {
+        Ok(self.window(self.span.size()))
+    }
+
+    fn window(&self, size: usize) -> View<M> {
+        let span = self.span.part(0..size).expect("no more than was reserved");
+        View {
             span,
             offset: 0,
             section: Some(self.section.clone()),
             changes: self.changes.clone(),
             mode: PhantomData,
-        })
+        }
     }
 
     /// Looks at how long the section is now, after another process made it grow; the new length,

@@ -57,6 +57,7 @@ mod names_windows;
 mod page_maps;
 mod prefetch;
 mod private;
+mod processes;
 mod refusals;
 #[cfg(target_os = "linux")]
 mod residency;

@@ -27,16 +27,15 @@ const VALUE: u64 = 16;
 /// ```
 /// use bifolio_share::{Lock, Region};
 /// # let dir = tempfile::tempdir().unwrap();
-/// let region = Region::options().create_new(dir.path().join("accounts"))?;
+/// let region = Region::create(dir.path().join("accounts"))?;
 /// let balances = region.mutex("balances", [100_u64, 0])?;
 ///
 /// let mut guard = match balances.lock()? {
 ///     Lock::Sound(guard) => guard,
-///     Lock::Unsound(left) => {
+///     Lock::Unsound(mut left) => {
 ///         // Its last owner died, perhaps between the two: here, start again.
-///         let mut guard = left.repaired()?;
-///         guard.set(&[100, 0])?;
-///         guard
+///         left.set(&[100, 0])?;
+///         left.repaired()?
 ///     }
 /// };
 /// guard.update(|both| { both[0] -= 30; both[1] += 30 })?;
@@ -97,6 +96,8 @@ pub struct MutexGuard<'mutex, T: Shared> {
     mutex: &'mutex Mutex<T>,
     /// What the health will say if the guard is dropped now.
     left: Health,
+    /// Whether the thread was panicking when it took the lock: then it goes on doing so.
+    panicked: bool,
     /// Which thread has it is written in the lock, so it stays with this one.
     here: PhantomData<*const ()>,
 }
@@ -155,7 +156,8 @@ impl<T: Shared> Mutex<T> {
             .words()
             .lock(participant, thread_number(), patience)
             .map_err(|error| self.region.explain(error, self.offset))?;
-        let guard = MutexGuard { mutex: self, left: health, here: PhantomData };
+        let panicked = thread::panicking();
+        let guard = MutexGuard { mutex: self, left: health, panicked, here: PhantomData };
         Ok(match health {
             Health::Sound => Lock::Sound(guard),
             Health::Bereft => Lock::Unsound(guard.unsound(Why::OwnerDied)),
@@ -313,7 +315,7 @@ impl<'mutex, T: Shared> MutexGuard<'mutex, T> {
 impl<T: Shared> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if thread::panicking() {
+        if thread::panicking() && !self.panicked {
             self.left = Health::Poisoned;
         }
         // Bytes that cannot be had are nobody's lock any more; the next access says so.

@@ -32,7 +32,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bifolio_map::process::{ProcessId, ProcessMark, ProcessState};
-use bifolio_map::{FileLock, LockKind, LockState, OwnedLockGuard, Patience};
+use bifolio_map::{
+    FileLock, LockKind, LockState, OwnedLockGuard, Patience, ReadWrite, View,
+};
 
 pub use holder::{Holder, MAX_SLOTS, Slot};
 pub(crate) use table::{LABEL_BYTES, SLOT_BYTES, SlotBytes, Table};
@@ -60,8 +62,8 @@ pub(crate) struct Participant {
     /// Another opening of the same file, for asking.
     ask: FileLock,
     mark: ProcessMark,
-    /// Whom this one found dead in its slot.
-    predecessor: Option<Holder>,
+    /// Where deaths are counted.
+    deaths: View<ReadWrite>,
 }
 
 /// A participant as others see it; from a region's list.
@@ -92,8 +94,15 @@ pub enum Life {
 }
 
 impl Participant {
-    /// Joins: takes a slot of `table`, from number `first` on. `lock` is the region's own opening.
-    pub(crate) fn join(table: Table, lock: FileLock, first: u32, label: &str) -> Result<Self> {
+    /// Joins: takes a slot of `table`, from number `first` on. `lock` is the region's own opening;
+    /// in `deaths` there is one word that counts them.
+    pub(crate) fn join(
+        table: Table,
+        lock: FileLock,
+        first: u32,
+        label: &str,
+        deaths: View<ReadWrite>,
+    ) -> Result<Self> {
         const DOING: &str = "join";
         let mark = ProcessMark::here();
         let ask = lock.again()?;
@@ -110,16 +119,14 @@ impl Participant {
             if found.generation >= LAST_GENERATION {
                 continue; // retired: its next holder could not be told from its first
             }
-            let dead = found.holder(slot).filter(|_| found.state == State::Joined);
-            let predecessor = match dead {
-                Some(holder) if table.note_death(holder)? => Some(holder),
-                _ => None,
-            };
+            if let Some(dead) = found.holder(slot).filter(|_| found.state == State::Joined) {
+                count_death(&table, dead, &deaths)?;
+            }
             table.describe(slot, &introduction(label))?;
             let generation = found.generation + 1;
             table.set_occupancy(slot, Occupancy { generation, state: State::Joined })?;
             let holder = Holder::new(slot, generation);
-            return Ok(Self { table, holder, byte: Some(byte), ask, mark, predecessor });
+            return Ok(Self { table, holder, byte: Some(byte), ask, mark, deaths });
         }
         Err(Error::new(ErrorKind::TooMany, DOING)
             .because(format!("all {slots} slots are held by living participants, or used up")))
@@ -133,11 +140,6 @@ impl Participant {
 
     pub(crate) fn holder(&self) -> Holder {
         self.holder
-    }
-
-    /// Whom this one found dead in its slot when it joined, if nobody had noticed before.
-    pub(crate) fn predecessor(&self) -> Option<Holder> {
-        self.predecessor
     }
 
     /// All who are or were in the table.
@@ -161,11 +163,14 @@ impl Participant {
         }
         Ok(members)
     }
+}
 
-    /// Writes down that a holder died. Whether this is news.
-    pub(crate) fn note_death(&self, holder: Holder) -> Result<bool> {
-        self.table.note_death(holder)
+/// Writes down that a participant died, and counts it if nobody has.
+fn count_death(table: &Table, dead: Holder, deaths: &View<ReadWrite>) -> Result<()> {
+    if table.note_death(dead)? {
+        deaths.atomic_u64(0)?.fetch_add(1)?;
     }
+    Ok(())
 }
 
 impl Peers for Participant {
@@ -192,6 +197,10 @@ impl Peers for Participant {
         // A child of the dead may hold the byte.
         let process = self.table.process_of(holder)?;
         Ok(process.is_some_and(|process| process.state() == ProcessState::Ended))
+    }
+
+    fn note_death(&self, holder: Holder) -> Result<()> {
+        count_death(&self.table, holder, &self.deaths)
     }
 }
 

@@ -215,7 +215,7 @@ impl Region {
     /// `LayoutMismatch` if the name stands for something else, with the difference; `Full`;
     /// `InvalidInput` for a name that is empty or too long; those of [`Mutex::lock`].
     pub fn mutex<T: Shared>(&self, name: &str, value: T) -> Result<Mutex<T>> {
-        let layout = T::LAYOUT;
+        let layout = T::SHARED_LAYOUT;
         if let Some(object) = self.inner.directory.find(self, name, Mutex::<T>::KIND, &layout)? {
             return Ok(Mutex::at(self.clone(), &object));
         }

@@ -181,7 +181,7 @@ impl RegionOptions {
         let least = Header::least(self.participants, self.names);
         if len < least {
             // Begun by somebody who wanted less.
-            section.grow_at_least(least, bifolio_map::Space::Allocate)?;
+            section.set_len(least, bifolio_map::Space::Allocate)?;
         }
         let committed = section.len()?.min(self.capacity);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -203,10 +203,8 @@ impl RegionOptions {
         let first = view.atomic_u32(at!(next_slot))?.fetch_add(1)?;
         let lock = FileLock::of_section(section)?;
         let name = self.label.clone().unwrap_or_else(program);
-        let participant = Participant::join(table, lock, first, &name)?;
-        if participant.predecessor().is_some() {
-            view.atomic_u64(at!(deaths))?.fetch_add(1)?;
-        }
+        let deaths = view.sub(at!(deaths)..at!(deaths) + 8)?;
+        let participant = Participant::join(table, lock, first, &name, deaths)?;
         let inner = Inner {
             participant,
             view,

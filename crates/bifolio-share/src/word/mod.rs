@@ -32,6 +32,8 @@ pub(crate) trait Peers {
     fn me(&self) -> Holder;
     /// Whether this holder can never do anything again.
     fn is_dead(&self, holder: Holder) -> Result<bool>;
+    /// Says that a holder was found dead, which is counted once.
+    fn note_death(&self, holder: Holder) -> Result<()>;
 }
 
 /// A word of a view.

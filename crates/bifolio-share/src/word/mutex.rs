@@ -169,6 +169,7 @@ impl<W: Word> MutexWords<W> {
         }
         // If we die before this, our own death says the same.
         self.health.store(Health::Bereft.word())?;
+        peers.note_death(owner)?;
         Ok(true)
     }
 

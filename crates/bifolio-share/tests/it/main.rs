@@ -1,0 +1,11 @@
+//! What bifolio-share promises, one property a test.
+
+#![allow(clippy::cast_possible_truncation, reason = "sizes and patterns of tests are small")]
+
+mod format;
+mod hostile;
+mod members;
+mod mutexes;
+mod regions;
+mod support;
+mod values;
