@@ -1,7 +1,38 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+/// A step that the tests leave out or do at the wrong time, to see that they notice.
+#[cfg(all(
+    test,
+    not(any(miri, loom)),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+macro_rules! broken {
+    ($twin:ident) => {
+        crate::kills::Twin::$twin.is_on()
+    };
+}
+#[cfg(not(all(
+    test,
+    not(any(miri, loom)),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+macro_rules! broken {
+    ($twin:ident) => {
+        false
+    };
+}
+
 mod error;
+#[cfg(all(
+    test,
+    not(any(miri, loom)),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod kills;
 mod lock;
 mod participant;
 mod region;

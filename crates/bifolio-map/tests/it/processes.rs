@@ -87,8 +87,6 @@ fn a_mark_tells_a_forked_child_from_its_parent_and_a_grandchild_from_both() {
     assert!(mark.is_here());
 }
 
-
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_mark_of_the_process_that_made_it_stays_right_however_often_it_forks() {

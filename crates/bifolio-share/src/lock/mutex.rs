@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Holder;
 use crate::region::{Kind, Object, Region};
 use crate::shared::{self, Shared};
-use crate::word::mutex::{Health, MutexWords};
 use crate::word::ViewWord;
+use crate::word::mutex::{Health, MutexWords};
 
 /// Where the value lies behind the lock's words, in bytes.
 const VALUE: u64 = 16;
@@ -305,6 +305,10 @@ impl<'mutex, T: Shared> MutexGuard<'mutex, T> {
         // In a forked child the lock is still its parent's.
         self.mutex.region.participant().check()?;
         let words = self.mutex.words();
+        if broken!(PoisonedLate) {
+            words.unlock()?;
+            return words.set_health(self.left);
+        }
         if self.left != Health::Sound {
             words.set_health(self.left)?;
         }

@@ -32,9 +32,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bifolio_map::process::{ProcessId, ProcessMark, ProcessState};
-use bifolio_map::{
-    FileLock, LockKind, LockState, OwnedLockGuard, Patience, ReadWrite, View,
-};
+use bifolio_map::{FileLock, LockKind, LockState, OwnedLockGuard, Patience, ReadWrite, View};
 
 pub use holder::{Holder, MAX_SLOTS, Slot};
 pub(crate) use table::{LABEL_BYTES, SLOT_BYTES, SlotBytes, Table};
@@ -123,7 +121,8 @@ impl Participant {
                 count_death(&table, dead, &deaths)?;
             }
             table.describe(slot, &introduction(label))?;
-            let generation = found.generation + 1;
+            let kept = broken!(GenerationKept) && found.generation > 0;
+            let generation = found.generation + u32::from(!kept);
             table.set_occupancy(slot, Occupancy { generation, state: State::Joined })?;
             let holder = Holder::new(slot, generation);
             return Ok(Self { table, holder, byte: Some(byte), ask, mark, deaths });

@@ -140,9 +140,10 @@ impl Table {
 
     /// The process of `holder`; `None` if the slot has another holder by now.
     pub(crate) fn process_of(&self, holder: Holder) -> Result<Option<ProcessId>> {
-        Ok(self.read(holder.slot())?.filter(|(now, ..)| *now == holder).map(|(.., bytes)| {
-            ProcessId::from_parts(bytes.pid, bytes.started, bytes.namespace)
-        }))
+        Ok(self
+            .read(holder.slot())?
+            .filter(|(now, ..)| *now == holder)
+            .map(|(.., bytes)| ProcessId::from_parts(bytes.pid, bytes.started, bytes.namespace)))
     }
 }
 

@@ -101,11 +101,9 @@ impl Directory {
             }
             let found = entry.object(region, name)?;
             if found.kind != kind {
-                return Err(Error::new(ErrorKind::LayoutMismatch, DOING).of(name).because(format!(
-                    "it is {}, not {}",
-                    found.kind.as_str(),
-                    kind.as_str()
-                )));
+                return Err(Error::new(ErrorKind::LayoutMismatch, DOING)
+                    .of(name)
+                    .because(format!("it is {}, not {}", found.kind.as_str(), kind.as_str())));
             }
             if entry.layout != layout.hash() {
                 let size = entry.described.min(LONGEST_DESCRIPTION);
@@ -189,14 +187,15 @@ impl EntryBytes {
 
     /// What it leads to, if that lies inside.
     fn object(&self, region: &Region, name: &str) -> Result<Object> {
-        let wrong = |why: String| {
-            Err(Error::new(ErrorKind::Corrupt, "find").of(name).because(why))
-        };
+        let wrong = |why: String| Err(Error::new(ErrorKind::Corrupt, "find").of(name).because(why));
         let Some(kind) = Kind::of(self.kind) else {
             return wrong(format!("it is of kind {}, which this program does not know", self.kind));
         };
-        let end = self.offset.checked_add(self.size).and_then(|end| end.checked_add(self.described));
-        if end.is_none_or(|end| end > region.capacity()) || !self.offset.is_multiple_of(super::ALIGN) {
+        let end =
+            self.offset.checked_add(self.size).and_then(|end| end.checked_add(self.described));
+        if end.is_none_or(|end| end > region.capacity())
+            || !self.offset.is_multiple_of(super::ALIGN)
+        {
             return wrong(format!("it is said to be {} bytes at {}", self.size, self.offset));
         }
         Ok(Object { offset: self.offset, size: self.size, kind })
@@ -205,10 +204,9 @@ impl EntryBytes {
 
 fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > NAME_BYTES {
-        return Err(Error::new(ErrorKind::InvalidInput, "name an object").of(name).because(format!(
-            "a name has 1 to {NAME_BYTES} bytes, this one {}",
-            name.len()
-        )));
+        return Err(Error::new(ErrorKind::InvalidInput, "name an object")
+            .of(name)
+            .because(format!("a name has 1 to {NAME_BYTES} bytes, this one {}", name.len())));
     }
     Ok(())
 }

@@ -138,6 +138,47 @@ impl Header {
 mod tests {
     use super::*;
 
+    /// The rows of the table under a heading: offset, size and name.
+    fn rows(heading: &str) -> Vec<(usize, usize, String)> {
+        let page = include_str!("../../FORMAT.md");
+        let section = page.split("\n## ").find(|section| section.starts_with(heading));
+        let rows = section.expect("the heading").lines().filter_map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let [_, offset, size, name, ..] = cells[..] else { return None };
+            Some((offset.parse().ok()?, size.parse().ok()?, name.trim_matches('`').to_owned()))
+        });
+        rows.collect()
+    }
+
+    macro_rules! fields {
+        ($type:ty: $($field:ident)*) => {
+            vec![$((
+                std::mem::offset_of!($type, $field),
+                size_of_field(|value: &$type| size_of_val(&value.$field)),
+                stringify!($field).to_owned(),
+            )),*]
+        };
+    }
+
+    fn size_of_field<T: FromBytes>(size: impl Fn(&T) -> usize) -> usize {
+        size(&T::new_zeroed())
+    }
+
+    #[test]
+    fn the_structs_lie_as_the_page_says() {
+        use crate::participant::SlotBytes;
+        use crate::region::directory::EntryBytes;
+        let header = fields!(Header: magic version slots capacity committed used directory entries
+            epoch next_slot lock_owner lock_health lock_thread created deaths);
+        assert_eq!(rows("Header"), header);
+        let slot = fields!(SlotBytes: occupancy pid started namespace joined reserved label);
+        assert_eq!(rows("Participant"), slot);
+        let entry = fields!(EntryBytes: kind name_len offset size layout described reserved name);
+        assert_eq!(rows("Name"), entry);
+        let mutex: Vec<_> = rows("Mutex").into_iter().map(|(at, size, _)| (at, size)).collect();
+        assert_eq!(mutex, [(0, 4), (4, 4), (8, 4), (12, 4)]);
+    }
+
     fn sound() -> Header {
         Header { magic: MAGIC, ..Header::new(1 << 20, 1 << 16, 16, 8, 0) }
     }

@@ -173,8 +173,12 @@ impl Region {
     pub fn append(&self, bytes: &[u8]) -> Result<u64> {
         let held = self.hold()?;
         let offset = held.make_room(bytes.len() as u64, 1)?;
+        let end = offset + bytes.len() as u64;
+        if broken!(PublishedEarly) {
+            held.publish(end)?;
+        }
         self.view().write_at(offset, bytes)?;
-        held.publish(offset + bytes.len() as u64)?;
+        held.publish(end)?;
         Ok(offset)
     }
 
@@ -256,9 +260,9 @@ impl Region {
         self.participant().check()?;
         let committed = self.committed()?;
         if offset.checked_add(size).is_none_or(|end| end > committed) {
-            return Err(Error::new(ErrorKind::OutOfBounds, doing).of(self.label()).because(format!(
-                "asked for {size} bytes at {offset}, of {committed} that are there"
-            )));
+            return Err(Error::new(ErrorKind::OutOfBounds, doing).of(self.label()).because(
+                format!("asked for {size} bytes at {offset}, of {committed} that are there"),
+            ));
         }
         if self.inner.growable.len() < committed {
             self.inner.growable.refresh()?;
@@ -298,13 +302,13 @@ impl Held<'_> {
         let start = self.region.used()?.checked_next_multiple_of(align);
         let range = start.and_then(|start| Some((start, start.checked_add(size)?)));
         let Some((start, end)) = range.filter(|(_, end)| *end <= self.region.capacity()) else {
-            return Err(Error::new(ErrorKind::Full, "take bytes of").of(self.region.label()).because(
-                format!(
+            return Err(Error::new(ErrorKind::Full, "take bytes of")
+                .of(self.region.label())
+                .because(format!(
                     "asked for {size} bytes; {} of {} are in use",
                     self.region.used()?,
                     self.region.capacity()
-                ),
-            ));
+                )));
         };
         self.grow_to(end)?;
         Ok(start)
@@ -318,9 +322,9 @@ impl Held<'_> {
             return Ok(inner.growable.refresh().map(drop)?);
         }
         if len > inner.capacity {
-            return Err(Error::new(ErrorKind::Full, "grow").of(self.region.label()).because(
-                format!("asked for {len} bytes, its capacity is {}", inner.capacity),
-            ));
+            return Err(Error::new(ErrorKind::Full, "grow")
+                .of(self.region.label())
+                .because(format!("asked for {len} bytes, its capacity is {}", inner.capacity)));
         }
         let step = (committed / 8).clamp(64 << 10, 64 << 20);
         let generous = len.max(committed.saturating_add(step)).min(inner.capacity);
@@ -364,12 +368,16 @@ impl Held<'_> {
         let place = directory.free_entry(region, name)?;
         let described = layout.describe();
         let offset = self.make_room(size.saturating_add(described.len() as u64), ALIGN)?;
-        fill(offset)?;
         let text = offset + size;
-        region.view().write_at(text, described.as_bytes())?;
         let object = Object { offset, size, kind };
         let end = text + described.len() as u64;
-        directory.publish(region, place, name, &object, layout, described.len())?;
+        let publish = || directory.publish(region, place, name, &object, layout, described.len());
+        if broken!(NamedEarly) {
+            publish()?;
+        }
+        fill(offset)?;
+        region.view().write_at(text, described.as_bytes())?;
+        publish()?;
         // A death here is what `repair` is for.
         self.publish(end)?;
         Ok(object)
@@ -379,7 +387,7 @@ impl Held<'_> {
     /// do not count as used.
     fn repair(&self) -> Result<()> {
         let end = self.region.inner.directory.end_of_objects(self.region)?;
-        if end > self.region.used()? {
+        if end > self.region.used()? && !broken!(NotRepaired) {
             self.publish(end)?;
         }
         Ok(())

@@ -127,16 +127,16 @@ impl RegionOptions {
         if self.names > MAX_ENTRIES {
             return refuse(format!("at most {MAX_ENTRIES} names, not {}", self.names));
         }
-        let least = self.least();
-        if self.capacity < least {
-            return refuse(format!("its own tables take {least} bytes of {}", self.capacity));
+        let tables = Header::least(self.participants, self.names);
+        if self.capacity < tables {
+            return refuse(format!("its own tables take {tables} bytes of {}", self.capacity));
         }
         // A region that was begun and not made is none: who wants a new one makes it.
         let create = match self.create {
             Create::Never => Create::Never,
             Create::New | Create::IfMissing => Create::IfMissing,
         };
-        Ok(self.section.clone().create(create).len(least).capacity(self.capacity))
+        Ok(self.section.clone().create(create).len(self.least()).capacity(self.capacity))
     }
 
     fn least(&self) -> u64 {
@@ -144,11 +144,7 @@ impl RegionOptions {
         Header::least(self.participants, self.names).next_multiple_of(page).min(self.capacity)
     }
 
-    fn join_section(
-        &self,
-        section: bifolio_map::Result<Section>,
-        what: &Path,
-    ) -> Result<Region> {
+    fn join_section(&self, section: bifolio_map::Result<Section>, what: &Path) -> Result<Region> {
         let section = section?;
         let label = section.path().unwrap_or(what).to_path_buf();
         let about = |error: Error| if error.what().is_none() { error.of(&label) } else { error };
@@ -187,6 +183,10 @@ impl RegionOptions {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let header = Header::new(self.capacity, committed, self.participants, self.names, now);
+        if broken!(MagicFirst) {
+            magic.store(MAGIC)?;
+            return Ok(front.write_at(8, &header.as_bytes()[8..])?);
+        }
         front.write_at(0, header.as_bytes())?;
         magic.store(MAGIC)?;
         Ok(())

@@ -168,7 +168,9 @@ impl<W: Word> MutexWords<W> {
             return Ok(false);
         }
         // If we die before this, our own death says the same.
-        self.health.store(Health::Bereft.word())?;
+        if !broken!(DeathNotTold) {
+            self.health.store(Health::Bereft.word())?;
+        }
         peers.note_death(owner)?;
         Ok(true)
     }

@@ -30,6 +30,7 @@ fn the_list_tells_the_living_from_those_who_left_and_those_who_died() {
     assert_eq!(life(one), Some((Life::Alive, first)));
     assert_eq!(life(two), Some((Life::Alive, second)));
     dying.kill().unwrap();
+    leaving.go_on().unwrap();
     leaving.finish().unwrap();
     soon("the death is seen", || life(one) == Some((Life::Died, first)));
     soon("the leaving is seen", || life(two) == Some((Life::Left, second)));
@@ -99,9 +100,7 @@ fn a_stopped_process_is_alive() {
     other.run_to("joined", 1).unwrap();
     let stop = ["-STOP".to_owned(), other.id().to_string()];
     assert!(std::process::Command::new("kill").args(stop).status().unwrap().success());
-    let alive = || {
-        region.members().unwrap().iter().filter(|m| m.life == Life::Alive).count()
-    };
+    let alive = || region.members().unwrap().iter().filter(|m| m.life == Life::Alive).count();
     assert_eq!(alive(), 2);
     std::thread::sleep(std::time::Duration::from_millis(50));
     assert_eq!(alive(), 2);

@@ -144,6 +144,7 @@ fn who_waits_for_an_append_is_woken_by_another_process() {
     other.run_to("joined", 1).unwrap();
     std::thread::scope(|threads| {
         let waiting = threads.spawn(|| region.wait_appended(used, Duration::from_secs(60)));
+        other.go_on().unwrap();
         other.finish().unwrap();
         assert_eq!(waiting.join().unwrap().unwrap(), used + 4);
     });

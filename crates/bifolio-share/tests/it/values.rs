@@ -6,14 +6,18 @@ use bifolio_share::{ErrorKind, Shared};
 
 use crate::support::{create, place, refused, says, sound};
 
-#[derive(Clone, Copy, Debug, PartialEq, TryFromBytes, IntoBytes, Immutable, KnownLayout, Shared)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, TryFromBytes, IntoBytes, Immutable, KnownLayout, Shared,
+)]
 #[repr(u8)]
 enum State {
     Idle = 3,
     Busy = 7,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, TryFromBytes, IntoBytes, Immutable, KnownLayout, Shared)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, TryFromBytes, IntoBytes, Immutable, KnownLayout, Shared,
+)]
 #[repr(C)]
 struct Job {
     number: u64,
@@ -22,7 +26,9 @@ struct Job {
     letters: [u8; 6],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, TryFromBytes, IntoBytes, Immutable, KnownLayout, Shared)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, TryFromBytes, IntoBytes, Immutable, KnownLayout, Shared,
+)]
 #[repr(transparent)]
 struct Metres(f64);
 
@@ -30,7 +36,7 @@ struct Metres(f64);
 mod later {
     use super::*;
 
-    #[derive(Clone, Copy, TryFromBytes, IntoBytes, Immutable, KnownLayout, Shared)]
+    #[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, Immutable, KnownLayout, Shared)]
     #[repr(C)]
     #[shared(name = "Job")]
     pub(super) struct NewJob {

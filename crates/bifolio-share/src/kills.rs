@@ -1,0 +1,296 @@
+//! The protocols, killed at every instruction; and each step that they need left out once, which
+//! must be missed.
+//!
+//! A *state* is a kill: a child is stepped so many instructions into the protocol and killed, and
+//! another participant repairs and checks. `BIFOLIO_BUDGET` of 100 visits every instruction.
+
+use std::path::{Path, PathBuf};
+
+use bifolio_map::Create;
+use bifolio_testkit::bugs::{Hunt, Verdict, every_bug_is_caught};
+use bifolio_testkit::child::{self, Rerun};
+use bifolio_testkit::skip::{self, Obstacle};
+use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction, region};
+use bifolio_testkit::{budget, this_test};
+
+use crate::{Life, Lock, Region};
+
+bifolio_testkit::seeded_bugs! {
+    /// What the protocols leave out or do at the wrong time.
+    pub(crate) enum Twin {
+        /// Who takes a lock over from the dead does not write that down.
+        DeathNotTold,
+        /// A slot is given out again in the same generation.
+        GenerationKept,
+        /// Bytes are published, then written.
+        PublishedEarly,
+        /// An object gets its name, then its value.
+        NamedEarly,
+        /// What a death left of an object's bytes is not looked for.
+        NotRepaired,
+        /// The health of a value is written after its lock was given back.
+        PoisonedLate,
+        /// A region has its magic word, then the rest of its header.
+        MagicFirst,
+    }
+}
+
+const DIRECTORY: &str = "BIFOLIO_SHARE_DIRECTORY";
+const TWIN: &str = "BIFOLIO_SHARE_TWIN";
+
+/// What the child does until it is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scene {
+    /// It makes the region.
+    Create,
+    /// It joins, and leaves.
+    JoinAndLeave,
+    /// It locks, changes two numbers, and unlocks.
+    Update,
+    /// It locks what one that died has left, and gives it back unrepaired.
+    Inherit,
+    /// It appends.
+    Append,
+    /// It makes a mutex.
+    Name,
+}
+
+impl Scene {
+    const ALL: [Self; 6] =
+        [Self::Create, Self::JoinAndLeave, Self::Update, Self::Inherit, Self::Append, Self::Name];
+
+    fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scene| format!("{scene:?}") == text)
+    }
+}
+
+fn path_in(dir: &Path) -> PathBuf {
+    dir.join("region")
+}
+
+fn create(dir: &Path) -> crate::Result<Region> {
+    let options = Region::options().capacity(1 << 20).participants(4).names(4);
+    options.create(Create::New).open(path_in(dir))
+}
+
+/// A value that was made whole is neither of these in part.
+const VALUE: [u64; 2] = [0x1111_1111_1111_1111; 2];
+const RECORD: [u8; 32] = [0x77; 32];
+
+/// The child's part.
+fn play(scene: Scene) {
+    let dir = PathBuf::from(std::env::var_os(DIRECTORY).expect("the parent's directory"));
+    let twin = std::env::var(TWIN).unwrap_or_default();
+    let twin = Twin::ALL.iter().find(|other| format!("{other:?}") == twin);
+    let join = || Region::open(path_in(&dir)).expect("it can be joined");
+    let mut work = || match scene {
+        Scene::Create => drop(region(|| create(&dir))),
+        Scene::JoinAndLeave => region(|| drop(Region::open(path_in(&dir)))),
+        Scene::Update => {
+            let region_ = join();
+            let lock = region_.mutex("pair", [0_u64; 2]).expect("a mutex");
+            region(|| {
+                let mut guard = lock.lock().and_then(Lock::sound).expect("a sound value");
+                guard.set(&[1, 0]).expect("set");
+                guard.set(&[1, 1]).expect("set");
+            });
+        }
+        Scene::Inherit => {
+            let lock = join().mutex("pair", [0_u64; 2]).expect("a mutex");
+            region(|| drop(lock.lock()));
+        }
+        Scene::Append => {
+            let region_ = join();
+            region(|| drop(region_.append(&RECORD)));
+        }
+        Scene::Name => {
+            let region_ = join();
+            region(|| drop(region_.mutex("made", VALUE)));
+        }
+    };
+    match twin {
+        Some(twin) => twin.while_on(work),
+        None => work(),
+    }
+}
+
+/// What must hold after the child was killed, and what must work.
+fn check(scene: Scene, dir: &Path, before: Option<&Region>) -> Result<(), String> {
+    let say = |what: &'static str| move |error: crate::Error| format!("{what}: {error}");
+    if scene == Scene::Create {
+        return match Region::open(path_in(dir)) {
+            Ok(region) => region.append(&RECORD).map(drop).map_err(say("it does not work")),
+            Err(error) if error.kind() == crate::ErrorKind::NotFound => {
+                create(dir).map(drop).map_err(say("it cannot be made again"))
+            }
+            Err(error) => Err(format!("half-made: {error}")),
+        };
+    }
+    let region = before.ok_or("no region")?;
+    let members = region.members().map_err(say("the list"))?;
+    if members.iter().filter(|member| member.life == Life::Alive).count() != 1 {
+        return Err(format!("who lives is not told: {members:?}"));
+    }
+    // The place of the dead is given out again, as another one's.
+    let next = Region::open(path_in(dir)).map_err(say("joining"))?;
+    if members.iter().any(|member| member.holder == next.me()) {
+        return Err(format!("{} is there twice", next.me()));
+    }
+    match scene {
+        Scene::Update | Scene::Inherit => {
+            let lock = next.mutex("pair", [0_u64; 2]).map_err(say("finding"))?;
+            match lock.lock().map_err(say("locking"))? {
+                Lock::Sound(guard) => {
+                    let both = guard.get().map_err(say("reading"))?;
+                    if both[0] != both[1] {
+                        return Err(format!("{both:?} is half an update, and called sound"));
+                    }
+                    if scene == Scene::Inherit {
+                        return Err("what one that died has left is called sound".into());
+                    }
+                }
+                Lock::Unsound(left) => drop(left.repaired().map_err(say("repairing"))?),
+            }
+            lock.lock().and_then(Lock::sound).map(drop).map_err(say("locking again"))?;
+        }
+        Scene::Append | Scene::Name => {
+            let found = next.append(&RECORD).map_err(say("appending"))?;
+            let value = next.mutex("made", VALUE).map_err(say("finding"))?;
+            let value = value.lock().and_then(Lock::sound).and_then(|guard| guard.get());
+            if value.as_ref().ok() != Some(&VALUE) {
+                return Err(format!("the object is {value:?}"));
+            }
+            let mut record = [0; RECORD.len()];
+            next.read_at(found, &mut record).map_err(say("reading"))?;
+            if record != RECORD {
+                return Err(format!("the record is {record:?}"));
+            }
+            if scene == Scene::Append {
+                check_records(&next, found)?;
+            }
+        }
+        Scene::Create | Scene::JoinAndLeave => {}
+    }
+    Ok(())
+}
+
+/// That what was published before `found` is a whole number of whole records.
+fn check_records(region: &Region, found: u64) -> Result<(), String> {
+    let start = crate::region::header::Header::least(4, 4);
+    let mut at = start;
+    while at < found {
+        let mut record = [0; RECORD.len()];
+        region.read_at(at, &mut record).map_err(|error| error.to_string())?;
+        if record != RECORD {
+            return Err(format!("a record in part at {at}: {record:?}"));
+        }
+        at += RECORD.len() as u64;
+    }
+    if at == found { Ok(()) } else { Err(format!("{found} is not behind whole records")) }
+}
+
+/// Plays a scene in every state, for the twin or, without one, for the protocol.
+fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<StepReport, Obstacle> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut rerun = Rerun::of(test, &format!("{scene:?}")).with_variable(DIRECTORY, dir.path());
+    if let Some(twin) = twin {
+        rerun = rerun.with_variable(TWIN, format!("{twin:?}"));
+    }
+    let with_twin = |work: &mut dyn FnMut() -> Result<(), String>| match twin {
+        Some(twin) => twin.while_on(work),
+        None => work(),
+    };
+    let before = std::cell::RefCell::new(None);
+    let prepare = || {
+        before.take();
+        let _ = std::fs::remove_file(path_in(dir.path()));
+        if scene == Scene::Create {
+            return;
+        }
+        let region = create(dir.path()).expect("a region");
+        if matches!(scene, Scene::Update | Scene::Inherit) {
+            let lock = region.mutex("pair", [0_u64; 2]).expect("a mutex");
+            if scene == Scene::Inherit {
+                // One that dies with the lock: its opening goes, its word stays.
+                let dying = Region::open(path_in(dir.path())).expect("joined");
+                let its = dying.mutex("pair", [0_u64; 2]).expect("a mutex");
+                std::mem::forget(its.lock().expect("the lock"));
+            }
+            drop(lock);
+        }
+        *before.borrow_mut() = Some(region);
+    };
+    kill_at_every_instruction(&rerun, visit, prepare, |_| {
+        with_twin(&mut || check(scene, dir.path(), before.borrow().as_ref()))
+    })
+}
+
+fn explore(test: &str, scene: Scene) {
+    if let Some(scene) = child::role().as_deref().and_then(Scene::named) {
+        return play(scene);
+    }
+    let most = usize::try_from(budget(150)).unwrap_or(usize::MAX);
+    let Some(report) = skip::or_count(run(test, scene, None, Visit::AtMost(most))) else { return };
+    println!("{scene:?}: {report}");
+}
+
+#[test]
+fn a_region_whose_maker_is_killed_anywhere_is_whole_or_none() {
+    explore(this_test!(), Scene::Create);
+}
+
+#[test]
+fn who_is_killed_anywhere_in_joining_or_leaving_leaves_its_place_free() {
+    explore(this_test!(), Scene::JoinAndLeave);
+}
+
+#[test]
+fn who_is_killed_anywhere_in_an_update_leaves_a_whole_one_or_a_word_of_warning() {
+    explore(this_test!(), Scene::Update);
+}
+
+#[test]
+fn an_heir_that_is_killed_anywhere_leaves_the_warning_to_the_next_one() {
+    explore(this_test!(), Scene::Inherit);
+}
+
+#[test]
+fn an_append_that_is_killed_anywhere_is_there_or_not() {
+    explore(this_test!(), Scene::Append);
+}
+
+#[test]
+fn an_object_whose_maker_is_killed_anywhere_is_whole_or_has_no_name() {
+    explore(this_test!(), Scene::Name);
+}
+
+#[test]
+fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
+    if let Some(scene) = child::role().as_deref().and_then(Scene::named) {
+        return play(scene);
+    }
+    let test = this_test!();
+    let mut skipped = None;
+    let hunt = |twin: Twin, _: Hunt| {
+        let scene = match twin {
+            Twin::DeathNotTold | Twin::PoisonedLate => Scene::Inherit,
+            Twin::GenerationKept => Scene::JoinAndLeave,
+            Twin::PublishedEarly => Scene::Append,
+            Twin::NamedEarly | Twin::NotRepaired => Scene::Name,
+            Twin::MagicFirst => Scene::Create,
+        };
+        match run(test, scene, Some(twin), Visit::EachNth(17)) {
+            Err(Obstacle::Failed(by)) => Verdict::Caught { by, after: 1 },
+            Err(Obstacle::Skip(skip)) => {
+                skipped = Some(skip);
+                Verdict::Caught { by: "nothing: skipped".into(), after: 0 }
+            }
+            Ok(report) => Verdict::Missed { after: report.points },
+        }
+    };
+    let caught = every_bug_is_caught("share", Twin::ALL, Hunt::new(), hunt);
+    if let Some(skip) = skipped {
+        return skip.count();
+    }
+    assert_eq!(caught.len(), Twin::ALL.len());
+}
