@@ -3,6 +3,7 @@
 //! | module | crate | what it is |
 //! |---|---|---|
 //! | [`map`] | `bifolio-map` | sections, views, and faults that are errors |
+//! | [`share`] | `bifolio-share` | regions that processes share, and locks that survive their owners |
 //!
 //! What follows is the project's README; its example runs as a test.
 //!
@@ -11,3 +12,4 @@
 #![forbid(unsafe_code)]
 
 pub use bifolio_map as map;
+pub use bifolio_share as share;

@@ -84,12 +84,13 @@ impl Directory {
         (0..u64::from(self.entries)).map(move |number| self.start + number * ENTRY_BYTES)
     }
 
-    /// The object of this name, if it is of this kind and made for this layout.
+    /// The object of this name, if it is of this kind and size, and made for this layout.
     pub(crate) fn find(
         self,
         region: &Region,
         name: &str,
         kind: Kind,
+        size: u64,
         layout: &Layout,
     ) -> Result<Option<Object>> {
         const DOING: &str = "find";
@@ -100,20 +101,26 @@ impl Directory {
                 continue;
             }
             let found = entry.object(region, name)?;
+            // Others may have grown the region for it.
+            region.want(found.offset, found.size + entry.described, DOING)?;
             if found.kind != kind {
                 return Err(Error::new(ErrorKind::LayoutMismatch, DOING)
                     .of(name)
                     .because(format!("it is {}, not {}", found.kind.as_str(), kind.as_str())));
             }
             if entry.layout != layout.hash() {
-                let size = entry.described.min(LONGEST_DESCRIPTION);
+                let described = entry.described.min(LONGEST_DESCRIPTION);
                 let text = found.offset + found.size;
-                let stored = region.view().read_vec(text..text + size)?;
+                let stored = region.view().read_vec(text..text + described)?;
                 let stored = String::from_utf8_lossy(&stored);
                 let why = layout
                     .difference(&stored)
                     .unwrap_or_else(|| "its layout has another number".to_owned());
                 return Err(Error::new(ErrorKind::LayoutMismatch, DOING).of(name).because(why));
+            }
+            if found.size != size {
+                let why = format!("it has {} bytes, where its value takes {size}", found.size);
+                return Err(Error::new(ErrorKind::Corrupt, DOING).of(name).because(why));
             }
             return Ok(Some(found));
         }

@@ -220,18 +220,18 @@ impl Region {
     /// `InvalidInput` for a name that is empty or too long; those of [`Mutex::lock`].
     pub fn mutex<T: Shared>(&self, name: &str, value: T) -> Result<Mutex<T>> {
         let layout = T::SHARED_LAYOUT;
-        if let Some(object) = self.inner.directory.find(self, name, Mutex::<T>::KIND, &layout)? {
+        let (kind, size) = (Mutex::<T>::KIND, Mutex::<T>::size());
+        let find = || self.inner.directory.find(self, name, kind, size, &layout);
+        if let Some(object) = find()? {
             return Ok(Mutex::at(self.clone(), &object));
         }
         let held = self.hold()?;
         // Somebody may have made it while we waited.
-        if let Some(object) = self.inner.directory.find(self, name, Mutex::<T>::KIND, &layout)? {
+        if let Some(object) = find()? {
             return Ok(Mutex::at(self.clone(), &object));
         }
-        let size = Mutex::<T>::size();
-        let object = held.create(name, Mutex::<T>::KIND, size, &layout, |offset| {
-            Mutex::initialise(self, offset, &value)
-        })?;
+        let object = held
+            .create(name, kind, size, &layout, |offset| Mutex::initialise(self, offset, &value))?;
         Ok(Mutex::at(self.clone(), &object))
     }
 
@@ -256,7 +256,7 @@ impl Region {
     }
 
     /// Makes sure that a range is there, also here.
-    fn want(&self, offset: u64, size: u64, doing: &'static str) -> Result<()> {
+    pub(crate) fn want(&self, offset: u64, size: u64, doing: &'static str) -> Result<()> {
         self.participant().check()?;
         let committed = self.committed()?;
         if offset.checked_add(size).is_none_or(|end| end > committed) {

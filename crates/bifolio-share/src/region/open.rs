@@ -114,7 +114,9 @@ impl RegionOptions {
     /// Opens or creates the region of this name, and joins it.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open) and [`SectionOptions::named`].
+    /// Those of [`open`](Self::open) and [`SectionOptions::named`]. On Windows `NotSupported` for a
+    /// region that goes with its last participant: that is memory of the page file, which has no
+    /// bytes whose locks could tell who lives. One of [`Lifetime::Persistent`] is a file.
     pub fn named(&self, name: &Name) -> Result<Region> {
         self.join_section(self.wanted()?.named(name), Path::new(name.as_str()))
     }
@@ -153,7 +155,7 @@ impl RegionOptions {
     }
 
     /// Makes a region of a section of zeros, if that is what is wanted.
-    fn make(&self, section: &Section) -> Result<()> {
+    pub(crate) fn make(&self, section: &Section) -> Result<()> {
         let len = section.len()?;
         if len < HEADER_BYTES {
             let why = format!("it has {len} bytes, a region begins with {HEADER_BYTES}");
