@@ -13,6 +13,19 @@ macro_rules! broken {
         crate::kills::Twin::$twin.is_on()
     };
 }
+/// A moment of which a twin hunt takes a look: a system call that does nothing, at whose ends the
+/// process can be killed without being stepped through what lies between.
+#[cfg(all(
+    test,
+    not(any(miri, loom)),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+macro_rules! seam {
+    () => {
+        let _ = std::os::unix::process::parent_id();
+    };
+}
 #[cfg(not(all(
     test,
     not(any(miri, loom)),
@@ -23,6 +36,15 @@ macro_rules! broken {
     ($twin:ident) => {
         false
     };
+}
+#[cfg(not(all(
+    test,
+    not(any(miri, loom)),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+macro_rules! seam {
+    () => {};
 }
 
 mod error;

@@ -307,6 +307,7 @@ impl<'mutex, T: Shared> MutexGuard<'mutex, T> {
         let words = self.mutex.words();
         if broken!(PoisonedLate) {
             words.unlock()?;
+            seam!();
             return words.set_health(self.left);
         }
         if self.left != Health::Sound {

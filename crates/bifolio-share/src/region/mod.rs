@@ -374,11 +374,13 @@ impl Held<'_> {
         let publish = || directory.publish(region, place, name, &object, layout, described.len());
         if broken!(NamedEarly) {
             publish()?;
+            seam!();
         }
         fill(offset)?;
         region.view().write_at(text, described.as_bytes())?;
         publish()?;
         // A death here is what `repair` is for.
+        seam!();
         self.publish(end)?;
         Ok(object)
     }

@@ -187,6 +187,7 @@ impl RegionOptions {
         let header = Header::new(self.capacity, committed, self.participants, self.names, now);
         if broken!(MagicFirst) {
             magic.store(MAGIC)?;
+            seam!();
             return Ok(front.write_at(8, &header.as_bytes()[8..])?);
         }
         front.write_at(0, header.as_bytes())?;

@@ -138,7 +138,7 @@ impl<W: Word> MutexWords<W> {
             let Some(nap) = naps.next() else {
                 // Not without asking: who only tries finds the dead too.
                 if self.take_over(peers, owner, found)? {
-                    return Ok(Health::Bereft);
+                    return self.inherited();
                 }
                 return Err(match patience {
                     Patience::Try => Error::new(ErrorKind::Busy, "lock"),
@@ -153,7 +153,7 @@ impl<W: Word> MutexWords<W> {
             mark = CONTENDED;
             self.owner.wait(waited_for, nap)?;
             if self.owner.load()? == waited_for && self.take_over(peers, owner, waited_for)? {
-                return Ok(Health::Bereft);
+                return self.inherited();
             }
         }
     }
@@ -168,11 +168,18 @@ impl<W: Word> MutexWords<W> {
             return Ok(false);
         }
         // If we die before this, our own death says the same.
-        if !broken!(DeathNotTold) {
-            self.health.store(Health::Bereft.word())?;
-        }
+        self.health.store(Health::Bereft.word())?;
         peers.note_death(owner)?;
         Ok(true)
+    }
+
+    /// What who took the lock over from the dead is told.
+    fn inherited(&self) -> Result<Health> {
+        if broken!(DeathNotTold) {
+            self.set_health(Health::Sound)?;
+            return Ok(Health::Sound);
+        }
+        Ok(Health::Bereft)
     }
 
     /// Writes the health down; the caller holds the lock.
