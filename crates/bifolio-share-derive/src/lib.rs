@@ -2,6 +2,7 @@
 //!
 //! It writes down the layout; that a type has no padding and no references is for `zerocopy`'s own
 //! derives to see to, which the trait asks for.
+#![forbid(unsafe_code)]
 
 use proc_macro2::TokenStream;
 use quote::quote;

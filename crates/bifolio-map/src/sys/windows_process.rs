@@ -9,10 +9,13 @@ use windows_sys::Win32::System::Threading as threading;
 
 use super::windows::check;
 
-/// The moment of a mark: there are no forks.
-pub(crate) type Descent = ();
+/// Which process: always this one, as there are no forks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Descent;
 
-pub(crate) fn descent() -> Descent {}
+pub(crate) fn descent() -> Descent {
+    Descent
+}
 
 #[inline]
 pub(crate) fn is_current(_descent: Descent) -> bool {

@@ -15,7 +15,7 @@ use crate::word::ViewWord;
 use crate::word::mutex::{Health, MutexWords};
 
 /// Where the value lies behind the lock's words, in bytes.
-const VALUE: u64 = 16;
+const VALUE: usize = 16;
 
 /// A value in shared memory with its lock.
 ///
@@ -107,7 +107,7 @@ impl<T: Shared> Mutex<T> {
 
     /// Bytes that a mutex takes in a region.
     pub(crate) fn size() -> u64 {
-        VALUE + size_of::<T>() as u64
+        (VALUE + size_of::<T>()) as u64
     }
 
     pub(crate) fn at(region: Region, object: &Object) -> Self {
@@ -116,8 +116,8 @@ impl<T: Shared> Mutex<T> {
 
     /// Writes the value of a mutex that nobody can see yet.
     pub(crate) fn initialise(region: &Region, offset: u64, value: &T) -> Result<()> {
-        region.view().write_at(offset, &[0; VALUE as usize])?;
-        Ok(region.view().write_at(offset + VALUE, shared::encode(value))?)
+        region.view().write_at(offset, &[0; VALUE])?;
+        Ok(region.view().write_at(offset + VALUE as u64, shared::encode(value))?)
     }
 
     /// Takes the lock, waiting for as long as a living owner has it.
@@ -297,7 +297,7 @@ impl<'mutex, T: Shared> MutexGuard<'mutex, T> {
     }
 
     fn value_at(&self) -> u64 {
-        self.mutex.offset + VALUE
+        self.mutex.offset + VALUE as u64
     }
 
     #[inline]

@@ -218,6 +218,7 @@ impl Region {
     /// # Errors
     /// `LayoutMismatch` if the name stands for something else, with the difference; `Full`;
     /// `InvalidInput` for a name that is empty or too long; those of [`Mutex::lock`].
+    #[expect(clippy::needless_pass_by_value, reason = "as for a mutex of std")]
     pub fn mutex<T: Shared>(&self, name: &str, value: T) -> Result<Mutex<T>> {
         let layout = T::SHARED_LAYOUT;
         let (kind, size) = (Mutex::<T>::KIND, Mutex::<T>::size());
