@@ -259,8 +259,9 @@ impl FileLock {
         Ok(OwnedLockGuard { lock: Arc::clone(self), range, process: ProcessMark::here() })
     }
 
-    /// Another opening of the very same file, whatever its path leads to by now: to its
-    /// [`probe`](Self::probe) the locks of this one are somebody else's.
+    /// Something to ask by: to the [`probe`](Self::probe) of what this gives, the locks of this one
+    /// are somebody else's. It is another opening of the very same file, whatever its path leads to
+    /// by now; on Windows the same opening, where locks stand in each other's way in any case.
     ///
     /// # Errors
     /// `PermissionDenied` if this user may not open it any more; `NotFound` on macOS, where a file

@@ -14,6 +14,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::IO::{OVERLAPPED, OVERLAPPED_0, OVERLAPPED_0_0};
 
 use super::LockKind;
+use crate::section::Access;
 use super::windows::{check, halves, is_code};
 
 /// Where a range starts, as the calls take it.
@@ -50,6 +51,12 @@ pub(crate) fn try_lock(file: &File, range: &Range<u64>, kind: LockKind) -> io::R
 /// thread waits in `LockFileEx`, another could not even unlock. The caller tries again and again.
 pub(crate) fn lock(_file: &File, _range: &Range<u64>, _kind: LockKind) -> Option<io::Result<()>> {
     None
+}
+
+/// Something to ask by. A lock of a range stands in the way of every other request, also of one by
+/// the same handle, so the same opening will do.
+pub(crate) fn open_again(file: &File, _access: Access) -> io::Result<File> {
+    file.try_clone()
 }
 
 /// Gives a lock back. The range must be one that was locked: parts cannot be.

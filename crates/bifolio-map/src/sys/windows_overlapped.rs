@@ -23,7 +23,6 @@ use super::windows::{check, halves, is_code};
 use crate::flight::Engine;
 use crate::flight::carrier::{Bell, Carrier, Failure, Landed, Order, Wait};
 use crate::flight::lent::Lent;
-use crate::section::Access;
 
 /// Whether an engine can be used, by trying it.
 pub(crate) fn check_engine(engine: Engine) -> io::Result<()> {
@@ -43,7 +42,7 @@ pub(crate) fn start_engine(
         return Err(io::ErrorKind::Unsupported.into());
     };
     // Whether calls overlap is a matter of the handle.
-    let file = reopen(file, files::FILE_GENERIC_READ, files::FILE_FLAG_OVERLAPPED)?;
+    let file = reopen(file, files::FILE_FLAG_OVERLAPPED)?;
     let port = new_port(file.as_raw_handle())?;
     Ok(Box::new(Reads::new(file, port)))
 }
@@ -51,26 +50,15 @@ pub(crate) fn start_engine(
 /// A handle for reading by calls, which move its cursor; that of a caller's handle stays.
 pub(crate) fn own_reader(object: &Object) -> io::Result<Option<Object>> {
     match object {
-        Object::File(file) => {
-            reopen(file, files::FILE_GENERIC_READ, 0).map(|file| Some(Object::File(file)))
-        }
+        Object::File(file) => reopen(file, 0).map(|file| Some(Object::File(file))),
         Object::PageFile(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
-/// Another opening of the same file.
-pub(crate) fn open_again(file: &File, access: Access) -> io::Result<File> {
-    let access = match access {
-        Access::Read => files::FILE_GENERIC_READ,
-        Access::ReadWrite => files::FILE_GENERIC_READ | files::FILE_GENERIC_WRITE,
-    };
-    reopen(file, access, 0)
-}
-
-/// Another handle on the same file.
-fn reopen(file: &File, access: u32, flags: u32) -> io::Result<File> {
+/// Another handle on the same file, for reading.
+fn reopen(file: &File, flags: u32) -> io::Result<File> {
     let share = files::FILE_SHARE_READ | files::FILE_SHARE_WRITE | files::FILE_SHARE_DELETE;
-    let from = file.as_raw_handle();
+    let (from, access) = (file.as_raw_handle(), files::FILE_GENERIC_READ);
     // SAFETY: an open handle and numbers.
     let handle = unsafe { files::ReOpenFile(from, access, share, flags) };
     if handle == codes::INVALID_HANDLE_VALUE {
