@@ -6,6 +6,8 @@
 //! each time; a `BIFOLIO_BUDGET` of 1000 visits every one, in a release build in minutes.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use bifolio_map::{Create, Section};
 use bifolio_testkit::bugs::{Hunt, Verdict, every_bug_is_caught};
@@ -14,7 +16,7 @@ use bifolio_testkit::skip::{self, Obstacle};
 use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction, region};
 use bifolio_testkit::{budget, this_test};
 
-use crate::{Life, Lock, MutexGuard, Region, RegionOptions};
+use crate::{ErrorKind, Leader, Life, Lock, Mutex, MutexGuard, Region, RegionOptions};
 
 bifolio_testkit::seeded_bugs! {
     /// What the protocols leave out or do at the wrong time.
@@ -31,6 +33,18 @@ bifolio_testkit::seeded_bugs! {
         NotRepaired,
         /// The health of a value is written after its lock was given back.
         PoisonedLate,
+        /// A tally is counted on by the next one in its slot.
+        CountInherited,
+        /// A writer goes on while there are readers.
+        ReadersNotAwaited,
+        /// The opening of a barrier in which one died is not ended.
+        BarrierHalfOpen,
+        /// What is to be done once is called done, then done.
+        DoneEarly,
+        /// A value is read while it is written.
+        TornRead,
+        /// A value is called whole after its first half.
+        HalfWritten,
         /// A region has its magic word, then the rest of its header.
         MagicFirst,
     }
@@ -58,10 +72,22 @@ enum Scene {
     Append,
     /// It makes a mutex.
     Name,
+    /// It locks for reading, and unlocks.
+    Read,
+    /// It locks for writing, changes two numbers, and unlocks.
+    Write,
+    /// It takes a permit, and gives it back.
+    Acquire,
+    /// It comes to a barrier as the last one.
+    Meet,
+    /// It does what is to be done once.
+    DoOnce,
+    /// It writes two numbers that others read without a lock.
+    Publish,
 }
 
 impl Scene {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 14] = [
         Self::Create,
         Self::Make,
         Self::JoinAndLeave,
@@ -70,6 +96,12 @@ impl Scene {
         Self::Panic,
         Self::Append,
         Self::Name,
+        Self::Read,
+        Self::Write,
+        Self::Acquire,
+        Self::Meet,
+        Self::DoOnce,
+        Self::Publish,
     ];
 
     fn named(text: &str) -> Option<Self> {
@@ -141,11 +173,47 @@ fn play(scene: Scene) {
             let region_ = join();
             region(|| drop(region_.mutex("made", VALUE)));
         }
+        Scene::Read => {
+            let lock = join().rwlock("both", [0_u64; 2]).expect("a lock");
+            region(|| drop(lock.read()));
+        }
+        Scene::Write => {
+            let lock = join().rwlock("both", [0_u64; 2]).expect("a lock");
+            region(|| {
+                let mut guard = lock.write().and_then(Lock::sound).expect("a sound value");
+                guard.set(&[1, 0]).expect("set");
+                guard.set(&[1, 1]).expect("set");
+            });
+        }
+        Scene::Acquire => {
+            let one = join().semaphore("one", 1).expect("a semaphore");
+            region(|| drop(one.acquire()));
+        }
+        Scene::Meet => {
+            let two = join().barrier("two", 2).expect("a barrier");
+            region(|| drop(two.wait()));
+        }
+        Scene::DoOnce => {
+            let region_ = join();
+            let once = region_.once("once").expect("a once");
+            let pair = region_.mutex("pair", [0_u64; 2]).expect("a mutex");
+            region(|| drop(once.call(|_| do_it(&pair))));
+        }
+        Scene::Publish => {
+            let pair = join().seqlock("numbers", [0_u64; 2]).expect("a seqlock");
+            region(|| drop(pair.write(&[1, 1])));
+        }
     };
     match twin {
         Some(twin) => twin.while_on(work),
         None => work(),
     }
+}
+
+/// What is done once.
+fn do_it(pair: &Mutex<[u64; 2]>) -> crate::Result<()> {
+    seam!();
+    pair.lock()?.or_repair(|_| Ok(()))?.set(&[1, 1])
 }
 
 /// The guard of one that panics; its drop is what is stepped through.
@@ -157,8 +225,19 @@ impl Drop for Unwound<'_> {
     }
 }
 
+/// Far longer than anything takes here.
+const SOON: Duration = Duration::from_secs(5);
+
+/// How one who waits at the barrier tells whom it met.
+type First = Receiver<Option<Leader>>;
+
 /// What must hold after the child was killed, and what must work.
-fn check(scene: Scene, dir: &Path, before: Option<&Region>) -> Result<(), String> {
+fn check(
+    scene: Scene,
+    dir: &Path,
+    before: Option<&Region>,
+    first: Option<&First>,
+) -> Result<(), String> {
     let say = |what: &'static str| move |error: crate::Error| format!("{what}: {error}");
     if matches!(scene, Scene::Create | Scene::Make) {
         return match Region::open(path_in(dir)) {
@@ -217,6 +296,68 @@ fn check(scene: Scene, dir: &Path, before: Option<&Region>) -> Result<(), String
                 check_records(&next, found)?;
             }
         }
+        Scene::Read => {
+            // All join, read, and stay, one of them in the place of the dead.
+            let mut all = Vec::new();
+            while let Ok(region) = Region::open(path_in(dir)) {
+                let lock = region.rwlock("both", [0_u64; 2]).map_err(say("finding"))?;
+                lock.read_within(SOON).and_then(|guard| guard.get()).map_err(say("reading"))?;
+                all.push(region);
+            }
+            let lock = next.rwlock("both", [0_u64; 2]).map_err(say("finding"))?;
+            lock.write_within(SOON).and_then(Lock::sound).map(drop).map_err(say("writing"))?;
+        }
+        Scene::Write => {
+            let lock = next.rwlock("both", [0_u64; 2]).map_err(say("finding"))?;
+            match lock.read_within(SOON).and_then(|guard| guard.get()) {
+                Ok([one, two]) if one == two => {}
+                Ok(both) => return Err(format!("{both:?} is half an update, and called sound")),
+                Err(error) if error.kind() == ErrorKind::Poisoned => {}
+                Err(error) => return Err(format!("reading: {error}")),
+            }
+            let lock = lock.write_within(SOON).map_err(say("writing"))?;
+            drop(lock.or_repair(|guard| guard.set(&[2, 2])).map_err(say("repairing"))?);
+        }
+        Scene::Acquire => {
+            let one = next.semaphore("one", 1).map_err(say("finding"))?;
+            drop(one.acquire_within(SOON).map_err(say("acquiring"))?);
+            if one.available().map_err(say("counting"))? != 1 {
+                return Err("a permit is lost".into());
+            }
+        }
+        Scene::DoOnce => {
+            let pair = next.mutex("pair", [0_u64; 2]).map_err(say("finding"))?;
+            let once = next.once("once").map_err(say("finding"))?;
+            once.call(|_| do_it(&pair)).map_err(say("doing"))?;
+            let found = pair.lock().and_then(|lock| lock.or_repair(|_| Ok(())));
+            let found = found.and_then(|guard| guard.get()).map_err(say("reading"))?;
+            if found != [1, 1] {
+                return Err(format!("it is called done, and {found:?}"));
+            }
+        }
+        Scene::Publish => {
+            let pair = next.seqlock("numbers", [0_u64; 2]).map_err(say("finding"))?;
+            match pair.read_within(SOON) {
+                Ok([one, two]) if one == two => {}
+                Ok(both) => return Err(format!("{both:?} is half a write, and called whole")),
+                Err(error) if error.kind() == ErrorKind::Poisoned => {}
+                Err(error) => return Err(format!("reading: {error}")),
+            }
+            pair.write_within(&[2, 2], SOON).map_err(say("writing"))?;
+            if pair.read_within(SOON).map_err(say("reading"))? != [2, 2] {
+                return Err("a write is lost".into());
+            }
+        }
+        Scene::Meet => {
+            let two = next.barrier("two", 2).map_err(say("finding"))?;
+            let first = first.ok_or("nobody waits")?;
+            // The child came and both are free, or it did not and we come in its place.
+            let we = two.wait_within(Duration::from_millis(100));
+            let met = first.recv_timeout(SOON).map_err(|_| "who came first waits for ever")?;
+            if met.is_none() || matches!(we, Ok(Leader::Other)) {
+                return Err(format!("the first one met {met:?}, we {we:?}"));
+            }
+        }
         Scene::Create | Scene::Make | Scene::JoinAndLeave => {}
     }
     Ok(())
@@ -249,6 +390,7 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
         None => work(),
     };
     let before = std::cell::RefCell::new(None);
+    let first = std::cell::RefCell::new(None);
     let prepare = || {
         before.take();
         let _ = std::fs::remove_file(path_in(dir.path()));
@@ -268,10 +410,29 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
             }
             drop(lock);
         }
+        let made = match scene {
+            Scene::Read | Scene::Write => region.rwlock("both", [0_u64; 2]).map(drop),
+            Scene::Acquire => region.semaphore("one", 1).map(drop),
+            Scene::DoOnce => {
+                region.once("once").and_then(|_| region.mutex("pair", [0_u64; 2])).map(drop)
+            }
+            Scene::Publish => region.seqlock("numbers", [0_u64; 2]).map(drop),
+            Scene::Meet => region.barrier("two", 2).map(|two| {
+                let (tell, told) = channel();
+                // A twin may leave it waiting: then it goes with the process.
+                std::thread::spawn(move || tell.send(two.wait_within(SOON * 4).ok()));
+                *first.borrow_mut() = Some(told);
+                std::thread::sleep(Duration::from_millis(1));
+            }),
+            _ => Ok(()),
+        };
+        made.expect("what is shared");
         *before.borrow_mut() = Some(region);
     };
     kill_at_every_instruction(&rerun, visit, prepare, |_| {
-        with_twin(&mut || check(scene, dir.path(), before.borrow().as_ref()))
+        with_twin(&mut || {
+            check(scene, dir.path(), before.borrow().as_ref(), first.borrow().as_ref())
+        })
     })
 }
 
@@ -325,13 +486,88 @@ fn an_object_whose_maker_is_killed_anywhere_is_whole_or_has_no_name() {
 }
 
 #[test]
+fn a_reader_that_is_killed_anywhere_keeps_no_writer_out() {
+    explore(this_test!(), Scene::Read);
+}
+
+#[test]
+fn a_writer_that_is_killed_anywhere_leaves_a_whole_value_or_a_word_of_warning() {
+    explore(this_test!(), Scene::Write);
+}
+
+#[test]
+fn a_permit_of_one_that_is_killed_anywhere_is_free() {
+    explore(this_test!(), Scene::Acquire);
+}
+
+#[test]
+fn who_waits_at_a_barrier_goes_on_wherever_the_last_one_is_killed() {
+    explore(this_test!(), Scene::Meet);
+}
+
+#[test]
+fn what_is_called_done_is_done_wherever_the_doer_is_killed() {
+    explore(this_test!(), Scene::DoOnce);
+}
+
+#[test]
+fn readers_see_whole_values_wherever_the_writer_is_killed() {
+    explore(this_test!(), Scene::Publish);
+}
+
+/// Reads two numbers that another thread writes together, so many times; whether they ever differed.
+fn torn(reads: u64) -> Verdict {
+    let dir = tempfile::tempdir().expect("a directory");
+    let region = create(dir.path()).expect("a region");
+    let pair = region.seqlock("numbers", [0_u64; 8]).expect("a seqlock");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut number = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                number += 1;
+                pair.write(&[number; 8]).expect("a write");
+            }
+        });
+        let torn = (0..reads).find(|_| {
+            let found = pair.read().expect("a read");
+            found.iter().any(|number| *number != found[0])
+        });
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        match torn {
+            Some(read) => Verdict::Caught { by: "two numbers".into(), after: read + 1 },
+            None => Verdict::Missed { after: reads },
+        }
+    })
+}
+
+/// Writes while a reader holds the lock; whether that was noticed.
+fn written_under_a_reader() -> Verdict {
+    let dir = tempfile::tempdir().expect("a directory");
+    let region = create(dir.path()).expect("a region");
+    let lock = region.rwlock("both", [0_u64; 2]).expect("a lock");
+    let _reader = lock.read().expect("it reads");
+    let twice = (0..2).filter(|_| lock.try_write().is_ok()).count();
+    match twice {
+        0 => Verdict::Missed { after: 1 },
+        _ => Verdict::Caught { by: "a reader and a writer at a time".into(), after: 1 },
+    }
+}
+
+#[test]
+fn numbers_that_are_written_together_are_read_together() {
+    assert!(matches!(torn(budget(100_000)), Verdict::Missed { .. }));
+    assert!(matches!(written_under_a_reader(), Verdict::Missed { .. }));
+}
+
+#[test]
 fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
     if let Some(scene) = child::role().as_deref().and_then(Scene::named) {
         return play(scene);
     }
     let test = this_test!();
     let mut skipped = None;
-    let hunt = |twin: Twin, _: Hunt| {
+    let hunt = |twin: Twin, hunt: Hunt| {
         let scene = match twin {
             Twin::DeathNotTold => Scene::Update,
             Twin::PoisonedLate => Scene::Panic,
@@ -339,6 +575,12 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::PublishedEarly => Scene::Append,
             Twin::NamedEarly | Twin::NotRepaired => Scene::Name,
             Twin::MagicFirst => Scene::Make,
+            Twin::CountInherited => Scene::Read,
+            Twin::BarrierHalfOpen => Scene::Meet,
+            Twin::DoneEarly => Scene::DoOnce,
+            Twin::HalfWritten => Scene::Publish,
+            Twin::TornRead => return twin.while_on(|| torn(hunt.states)),
+            Twin::ReadersNotAwaited => return twin.while_on(written_under_a_reader),
         };
         match run(test, scene, Some(twin), Visit::AroundCalls) {
             Err(Obstacle::Failed(by)) => Verdict::Caught { by, after: 1 },

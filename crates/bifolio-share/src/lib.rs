@@ -62,7 +62,10 @@ pub mod shared;
 mod word;
 
 pub use error::{Error, ErrorKind, Result};
-pub use lock::{Lock, Mutex, MutexGuard, Unsound, Why};
+pub use lock::{
+    Barrier, Condvar, Event, Leader, Lock, Mutex, MutexGuard, Once, Permit, ReadGuard, RwLock,
+    Semaphore, Seqlock, Turn, Unsound, Waited, Why,
+};
 pub use participant::{Holder, Life, MAX_SLOTS, Member, Slot};
 pub use region::{Region, RegionOptions};
 pub use shared::Shared;

@@ -1,11 +1,79 @@
-//! Locks in shared memory that survive their owners.
+//! Locks in shared memory that survive their owners, and other ways to wait for each other.
 
+mod barrier;
+mod condvar;
+mod event;
 mod mutex;
+mod once;
+mod rwlock;
+mod semaphore;
+mod seqlock;
+mod tallies;
 
+pub use barrier::{Barrier, Leader};
+pub use condvar::{Condvar, Waited};
+pub use event::Event;
 pub use mutex::{Lock, Mutex, MutexGuard, Unsound, Why};
+pub use once::{Once, Turn};
+pub use rwlock::{ReadGuard, RwLock};
+pub use semaphore::{Permit, Semaphore};
+pub use seqlock::Seqlock;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use bifolio_map::Patience;
+
+use crate::error::Result;
+use crate::region::Region;
+use crate::word::ViewWord;
+use crate::word::mutex::{Health, MutexWords};
+
+/// Bytes of the words of a mutex.
+pub(crate) const MUTEX_BYTES: usize = 16;
+
+/// The words of the mutex at an offset.
+#[inline]
+pub(crate) fn mutex_words(region: &Region, offset: u64) -> MutexWords<ViewWord<'_>> {
+    let at = |place| ViewWord::new(region.view(), offset + place);
+    MutexWords { owner: at(0), health: at(4), thread: at(8) }
+}
+
+/// A mutex of the crate's own making, held. Dropping it gives it back.
+#[derive(Debug)]
+struct Inside<'region> {
+    region: &'region Region,
+    words: MutexWords<ViewWord<'region>>,
+    /// Whether one before died inside.
+    found: Health,
+}
+
+/// Takes the mutex at `offset`.
+fn enter(region: &Region, offset: u64, patience: Patience) -> Result<Inside<'_>> {
+    region.participant().check()?;
+    let words = mutex_words(region, offset);
+    let found = words
+        .lock(region.participant(), thread_number(), patience)
+        .map_err(|error| region.explain(error, offset))?;
+    Ok(Inside { region, words, found })
+}
+
+impl Inside<'_> {
+    /// Says that what one who died here left is in order again.
+    fn repaired(&mut self) -> Result<()> {
+        self.found = Health::Sound;
+        self.words.set_health(Health::Sound)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if self.region.participant().check().is_ok() {
+            // Bytes that cannot be had are nobody's lock any more; the next access says so.
+            let _ = self.words.unlock();
+        }
+    }
+}
 
 thread_local! {
     static NUMBER: Cell<u32> = const { Cell::new(0) };

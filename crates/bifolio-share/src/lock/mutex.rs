@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use bifolio_map::Patience;
 
-use super::thread_number;
+use super::{MUTEX_BYTES, mutex_words, thread_number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Holder;
-use crate::region::{Kind, Object, Region};
+use crate::region::{Object, Region};
 use crate::shared::{self, Shared};
 use crate::word::ViewWord;
 use crate::word::mutex::{Health, MutexWords};
 
 /// Where the value lies behind the lock's words, in bytes.
-const VALUE: usize = 16;
+const VALUE: usize = MUTEX_BYTES;
 
 /// A value in shared memory with its lock.
 ///
@@ -103,8 +103,6 @@ pub struct MutexGuard<'mutex, T: Shared> {
 }
 
 impl<T: Shared> Mutex<T> {
-    pub(crate) const KIND: Kind = Kind::Mutex;
-
     /// Bytes that a mutex takes in a region.
     pub(crate) fn size() -> u64 {
         (VALUE + size_of::<T>()) as u64
@@ -156,13 +154,32 @@ impl<T: Shared> Mutex<T> {
             .words()
             .lock(participant, thread_number(), patience)
             .map_err(|error| self.region.explain(error, self.offset))?;
+        Ok(self.held(health))
+    }
+
+    /// What whoever has just got the lock gets.
+    #[inline]
+    pub(super) fn held(&self, health: Health) -> Lock<'_, T> {
         let panicked = thread::panicking();
         let guard = MutexGuard { mutex: self, left: health, panicked, here: PhantomData };
-        Ok(match health {
+        match health {
             Health::Sound => Lock::Sound(guard),
             Health::Bereft => Lock::Unsound(guard.unsound(Why::OwnerDied)),
             Health::Poisoned => Lock::Unsound(guard.unsound(Why::Poisoned)),
-        })
+        }
+    }
+
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The value, for who has the lock.
+    pub(super) fn value(&self) -> Result<T> {
+        self.region.decode(self.offset + VALUE as u64)
     }
 
     /// Who has it now, as its word says; it may be dead.
@@ -176,9 +193,7 @@ impl<T: Shared> Mutex<T> {
 
     #[inline]
     fn words(&self) -> MutexWords<ViewWord<'_>> {
-        let view = self.region.view();
-        let at = |offset| ViewWord::new(view, self.offset + offset);
-        MutexWords { owner: at(0), health: at(4), thread: at(8) }
+        mutex_words(&self.region, self.offset)
     }
 }
 
@@ -264,7 +279,7 @@ impl<'mutex, T: Shared> MutexGuard<'mutex, T> {
     /// # Errors
     /// `Corrupt` if its bytes are none of `T`; what became of the region's bytes.
     pub fn get(&self) -> Result<T> {
-        self.mutex.region.decode(self.value_at())
+        self.mutex.value()
     }
 
     /// Stores the value. A death in the middle leaves a part of it, which the next owner is told.
@@ -294,6 +309,10 @@ impl<'mutex, T: Shared> MutexGuard<'mutex, T> {
     pub fn unlock(self) -> Result<()> {
         let guard = std::mem::ManuallyDrop::new(self);
         guard.give_back()
+    }
+
+    pub(super) fn mutex(&self) -> &'mutex Mutex<T> {
+        self.mutex
     }
 
     fn value_at(&self) -> u64 {

@@ -141,6 +141,10 @@ impl Participant {
         self.holder
     }
 
+    pub(crate) fn slots(&self) -> u32 {
+        self.table.slots()
+    }
+
     /// All who are or were in the table.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
         let mut members = Vec::new();

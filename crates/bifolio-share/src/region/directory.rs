@@ -35,27 +35,63 @@ const _: () = assert!(size_of::<EntryBytes>() as u64 == ENTRY_BYTES);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub(crate) enum Kind {
-    /// A [`Mutex`](crate::Mutex) and its value.
+    /// [`Mutex`](crate::Mutex).
     Mutex,
+    /// [`RwLock`](crate::RwLock).
+    RwLock,
+    /// [`Seqlock`](crate::Seqlock).
+    Seqlock,
+    /// [`Semaphore`](crate::Semaphore).
+    Semaphore,
+    /// [`Barrier`](crate::Barrier).
+    Barrier,
+    /// [`Event`](crate::Event).
+    Event,
+    /// [`Once`](crate::Once).
+    Once,
+    /// [`Condvar`](crate::Condvar).
+    Condvar,
 }
 
 impl Kind {
-    fn word(self) -> u32 {
+    const ALL: [Self; 8] = [
+        Self::Mutex,
+        Self::RwLock,
+        Self::Seqlock,
+        Self::Semaphore,
+        Self::Barrier,
+        Self::Event,
+        Self::Once,
+        Self::Condvar,
+    ];
+
+    pub(crate) fn word(self) -> u32 {
         match self {
             Self::Mutex => 1,
+            Self::RwLock => 2,
+            Self::Seqlock => 3,
+            Self::Semaphore => 4,
+            Self::Barrier => 5,
+            Self::Event => 6,
+            Self::Once => 7,
+            Self::Condvar => 8,
         }
     }
 
     fn of(word: u32) -> Option<Self> {
-        match word {
-            1 => Some(Self::Mutex),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Mutex => "a mutex",
+            Self::RwLock => "a lock for readers and writers",
+            Self::Seqlock => "a seqlock",
+            Self::Semaphore => "a semaphore",
+            Self::Barrier => "a barrier",
+            Self::Event => "an event",
+            Self::Once => "a once",
+            Self::Condvar => "a condition variable",
         }
     }
 }

@@ -23,8 +23,10 @@ pub(crate) use directory::{Kind, Object};
 pub use open::RegionOptions;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{Mutex, thread_number};
-use crate::participant::{Holder, Member, Participant};
+use crate::lock::{
+    Barrier, Condvar, Event, Mutex, Once, RwLock, Semaphore, Seqlock, thread_number,
+};
+use crate::participant::{Holder, Member, Participant, Slot};
 use crate::shared::{self, Shared};
 use crate::word::ViewWord;
 use crate::word::mutex::{Health, MutexWords};
@@ -220,20 +222,124 @@ impl Region {
     /// `InvalidInput` for a name that is empty or too long; those of [`Mutex::lock`].
     #[expect(clippy::needless_pass_by_value, reason = "as for a mutex of std")]
     pub fn mutex<T: Shared>(&self, name: &str, value: T) -> Result<Mutex<T>> {
-        let layout = T::SHARED_LAYOUT;
-        let (kind, size) = (Mutex::<T>::KIND, Mutex::<T>::size());
-        let find = || self.inner.directory.find(self, name, kind, size, &layout);
+        let fill = |offset| Mutex::initialise(self, offset, &value);
+        let object = self.object(name, Kind::Mutex, Mutex::<T>::size(), &T::SHARED_LAYOUT, fill)?;
+        Ok(Mutex::at(self.clone(), &object))
+    }
+
+    /// The lock for many readers or one writer of this name; if there is none, a new one around
+    /// `value`.
+    ///
+    /// # Errors
+    /// Those of [`mutex`](Self::mutex).
+    #[expect(clippy::needless_pass_by_value, reason = "as for a lock of std")]
+    pub fn rwlock<T: Shared>(&self, name: &str, value: T) -> Result<RwLock<T>> {
+        let size = RwLock::<T>::size(self);
+        let fill = |offset| RwLock::initialise(self, offset, &value);
+        let object = self.object(name, Kind::RwLock, size, &T::SHARED_LAYOUT, fill)?;
+        Ok(RwLock::at(self.clone(), &object))
+    }
+
+    /// The seqlock of this name; if there is none, a new one around `value`.
+    ///
+    /// # Errors
+    /// Those of [`mutex`](Self::mutex).
+    #[expect(clippy::needless_pass_by_value, reason = "as for a lock of std")]
+    pub fn seqlock<T: Shared>(&self, name: &str, value: T) -> Result<Seqlock<T>> {
+        let fill = |offset| Seqlock::initialise(self, offset, &value);
+        let size = Seqlock::<T>::size();
+        let object = self.object(name, Kind::Seqlock, size, &T::SHARED_LAYOUT, fill)?;
+        Ok(Seqlock::at(self.clone(), &object))
+    }
+
+    /// The semaphore of this name; if there is none, a new one with so many permits.
+    ///
+    /// # Errors
+    /// `InvalidInput` for no permits, and for another number of them than it has; otherwise those
+    /// of [`mutex`](Self::mutex).
+    pub fn semaphore(&self, name: &str, permits: u32) -> Result<Semaphore> {
+        if permits == 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "make a semaphore")
+                .of(name)
+                .because("it needs a permit at least"));
+        }
+        let fill = |offset| Semaphore::initialise(self, offset, permits);
+        let size = Semaphore::size(self);
+        let object = self.object(name, Kind::Semaphore, size, &Semaphore::LAYOUT, fill)?;
+        Semaphore::at(self.clone(), &object, name, permits)
+    }
+
+    /// The barrier of this name; if there is none, a new one for so many.
+    ///
+    /// # Errors
+    /// `InvalidInput` for nobody, and for another number than it was made for; otherwise those of
+    /// [`mutex`](Self::mutex).
+    pub fn barrier(&self, name: &str, parties: u32) -> Result<Barrier> {
+        if parties == 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "make a barrier")
+                .of(name)
+                .because("somebody has to meet there"));
+        }
+        let fill = |offset| Barrier::initialise(self, offset, parties);
+        let size = Barrier::size(self);
+        let object = self.object(name, Kind::Barrier, size, &Barrier::LAYOUT, fill)?;
+        Barrier::at(self.clone(), &object, name, parties)
+    }
+
+    /// The event of this name; if there is none, a new one that has not happened.
+    ///
+    /// # Errors
+    /// Those of [`mutex`](Self::mutex).
+    pub fn event(&self, name: &str) -> Result<Event> {
+        let fill = |offset| Event::initialise(self, offset);
+        let object = self.object(name, Kind::Event, Event::SIZE, &Event::LAYOUT, fill)?;
+        Ok(Event::at(self.clone(), &object))
+    }
+
+    /// The once of this name; if there is none, a new one that nobody has done.
+    ///
+    /// # Errors
+    /// Those of [`mutex`](Self::mutex).
+    pub fn once(&self, name: &str) -> Result<Once> {
+        let fill = |offset| Once::initialise(self, offset);
+        let object = self.object(name, Kind::Once, Once::SIZE, &Once::LAYOUT, fill)?;
+        Ok(Once::at(self.clone(), &object))
+    }
+
+    /// The condition variable of this name; if there is none, a new one.
+    ///
+    /// # Errors
+    /// Those of [`mutex`](Self::mutex).
+    pub fn condvar(&self, name: &str) -> Result<Condvar> {
+        let fill = |offset| Condvar::initialise(self, offset);
+        let object = self.object(name, Kind::Condvar, Condvar::SIZE, &Condvar::LAYOUT, fill)?;
+        Ok(Condvar::at(self.clone(), &object))
+    }
+
+    /// Finds an object, or makes it.
+    fn object(
+        &self,
+        name: &str,
+        kind: Kind,
+        size: u64,
+        layout: &shared::Layout,
+        fill: impl FnOnce(u64) -> Result<()>,
+    ) -> Result<Object> {
+        let find = || self.inner.directory.find(self, name, kind, size, layout);
         if let Some(object) = find()? {
-            return Ok(Mutex::at(self.clone(), &object));
+            return Ok(object);
         }
         let held = self.hold()?;
         // Somebody may have made it while we waited.
         if let Some(object) = find()? {
-            return Ok(Mutex::at(self.clone(), &object));
+            return Ok(object);
         }
-        let object = held
-            .create(name, kind, size, &layout, |offset| Mutex::initialise(self, offset, &value))?;
-        Ok(Mutex::at(self.clone(), &object))
+        held.create(name, kind, size, layout, fill)
+    }
+
+    /// The slots for participants.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
+        (0..self.inner.participant.slots()).map(Slot::new)
     }
 
     pub(crate) fn view(&self) -> &View<ReadWrite> {
@@ -246,8 +352,28 @@ impl Region {
 
     /// A value out of a private copy of its bytes.
     pub(crate) fn decode<T: Shared>(&self, offset: u64) -> Result<T> {
-        let bytes = self.view().read_vec(offset..offset + size_of::<T>() as u64)?;
-        shared::decode(&bytes).map_err(|error| self.explain(error, offset))
+        let size = size_of::<T>();
+        let value = if size <= SMALL {
+            let mut bytes = [0; SMALL];
+            self.view().read_at(offset, &mut bytes[..size])?;
+            shared::decode(&bytes[..size])
+        } else {
+            shared::decode(&self.view().read_vec(offset..offset + size as u64)?)
+        };
+        value.map_err(|error| self.explain(error, offset))
+    }
+
+    /// Writes zeros: where an object is made, one that died may have left bytes.
+    pub(crate) fn zero(&self, offset: u64, size: u64) -> Result<()> {
+        let zeros = [0; 4096];
+        let end = offset + size;
+        let mut at = offset;
+        while at < end {
+            let len = (end - at).min(zeros.len() as u64);
+            self.view().write_at(at, &zeros[..usize::try_from(len).expect("at most a page")])?;
+            at += len;
+        }
+        Ok(())
     }
 
     /// Adds to an error what it is about.
@@ -396,6 +522,9 @@ impl Held<'_> {
         Ok(())
     }
 }
+
+/// Values of up to so many bytes are read without an allocation.
+const SMALL: usize = 128;
 
 /// What objects are aligned to: no value of [`Shared`] asks for more, and two locks do not share
 /// a cache line.

@@ -4,6 +4,8 @@
 //! loom runs it through all its schedules over its own atomics, the rest runs it over a view.
 
 pub(crate) mod mutex;
+pub(crate) mod rwlock;
+pub(crate) mod tally;
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ pub(crate) trait Word {
     /// Sleeps while the word is `expected`, at most for `time`. It may end early.
     fn wait(&self, expected: u32, time: Duration) -> Result<()>;
     fn wake_one(&self) -> Result<()>;
+    fn wake_all(&self) -> Result<()>;
 }
 
 /// The others, as far as a protocol asks about them.
@@ -80,6 +83,46 @@ impl Word for ViewWord<'_> {
         wait::wake_one(self.view, self.offset)?;
         Ok(())
     }
+
+    fn wake_all(&self) -> Result<()> {
+        wait::wake_all(self.view, self.offset)?;
+        Ok(())
+    }
+}
+
+/// Tries this often before it sleeps: as long as a short critical section of somebody on another
+/// core, far below what a sleep and a wake cost.
+pub(crate) const SPINS: u32 = 100;
+
+#[cfg(not(loom))]
+#[inline]
+pub(crate) fn pause() {
+    std::hint::spin_loop();
+}
+
+#[cfg(loom)]
+pub(crate) fn pause() {
+    loom::thread::yield_now();
+}
+
+/// Between a change of one word and a look at another one: the change is everybody's before we
+/// look. On x86 every locked instruction is such a barrier already, and all changes of words are
+/// some; elsewhere a load may overtake the change before it.
+#[inline]
+pub(crate) fn barrier() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+    #[cfg(all(
+        not(loom),
+        any(target_arch = "x86", target_arch = "x86_64"),
+        not(bifolio_portable)
+    ))]
+    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+    #[cfg(all(
+        not(loom),
+        any(not(any(target_arch = "x86", target_arch = "x86_64")), bifolio_portable)
+    ))]
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
 }
 
 /// How long a waiter sleeps before it asks whether whom it waits for still lives, the first time;
@@ -112,6 +155,15 @@ impl Naps {
             Patience::Forever => End::Never,
         };
         Self { next: SHORTEST_NAP, end }
+    }
+
+    /// The patience that is left.
+    pub(crate) fn left(&self) -> Patience {
+        match self.end {
+            End::Now => Patience::Try,
+            End::At(end) => Patience::For(end.saturating_duration_since(Instant::now())),
+            End::Never => Patience::Forever,
+        }
     }
 
     /// The next nap; `None` when the time is over.

@@ -36,7 +36,7 @@
 
 use bifolio_map::Patience;
 
-use super::{Naps, Peers, Word};
+use super::{Naps, Peers, SPINS, Word, pause};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Holder;
 
@@ -82,10 +82,6 @@ pub(crate) struct MutexWords<W> {
     /// Which thread of the owner has it.
     pub(crate) thread: W,
 }
-
-/// Tries this often before it sleeps: as long as a short critical section of somebody on another
-/// core, far below what a sleep and a wake cost.
-const SPINS: u32 = 100;
 
 impl<W: Word> MutexWords<W> {
     /// Takes the lock. `thread` is the number of the calling thread, not 0.
@@ -187,6 +183,18 @@ impl<W: Word> MutexWords<W> {
         self.health.store(health.word())
     }
 
+    /// How the value was left, for who has the lock.
+    #[inline]
+    pub(crate) fn health(&self) -> Result<Health> {
+        Ok(Health::of(self.health.load()?))
+    }
+
+    /// Whether nobody has it.
+    #[inline]
+    pub(crate) fn is_free(&self) -> Result<bool> {
+        Ok(self.owner.load()? == FREE)
+    }
+
     /// Gives the lock back, and wakes one who waits.
     #[inline]
     pub(crate) fn unlock(&self) -> Result<()> {
@@ -203,14 +211,4 @@ impl<W: Word> MutexWords<W> {
 #[cold]
 fn garbled(word: u32) -> Error {
     Error::new(ErrorKind::Corrupt, "lock").because(format!("its word is {word:#010x}"))
-}
-
-#[cfg(not(loom))]
-fn pause() {
-    std::hint::spin_loop();
-}
-
-#[cfg(loom)]
-fn pause() {
-    loom::thread::yield_now();
 }
