@@ -2,7 +2,7 @@
 //! must be missed.
 //!
 //! A *state* is a kill: a child is stepped so many instructions into the protocol and killed, and
-//! another participant repairs and checks. By default 20 instructions of each protocol, chosen anew
+//! another participant repairs and checks. By default 8 instructions of each protocol, chosen anew
 //! each time; a `BIFOLIO_BUDGET` of 1000 visits every one, in a release build in minutes.
 
 use std::path::{Path, PathBuf};
@@ -175,7 +175,11 @@ fn play(scene: Scene) {
         }
         Scene::Read => {
             let lock = join().rwlock("both", [0_u64; 2]).expect("a lock");
-            region(|| drop(lock.read()));
+            region(|| {
+                let guard = lock.read();
+                seam!();
+                drop(guard);
+            });
         }
         Scene::Write => {
             let lock = join().rwlock("both", [0_u64; 2]).expect("a lock");
@@ -420,7 +424,10 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
             Scene::Meet => region.barrier("two", 2).map(|two| {
                 let (tell, told) = channel();
                 // A twin may leave it waiting: then it goes with the process.
-                std::thread::spawn(move || tell.send(two.wait_within(SOON * 4).ok()));
+                let wait = move || two.wait_within(SOON * 2).ok();
+                std::thread::spawn(move || {
+                    tell.send(twin.map_or_else(&wait, |twin| twin.while_on(&wait)))
+                });
                 *first.borrow_mut() = Some(told);
                 std::thread::sleep(Duration::from_millis(1));
             }),
@@ -440,7 +447,7 @@ fn explore(test: &str, scene: Scene) {
     if let Some(scene) = child::role().as_deref().and_then(Scene::named) {
         return play(scene);
     }
-    let most = usize::try_from(budget(20)).unwrap_or(usize::MAX);
+    let most = usize::try_from(budget(8)).unwrap_or(usize::MAX);
     let Some(report) = skip::or_count(run(test, scene, None, Visit::AtMost(most))) else { return };
     println!("{scene:?}: {report}");
 }
@@ -519,14 +526,14 @@ fn readers_see_whole_values_wherever_the_writer_is_killed() {
 fn torn(reads: u64) -> Verdict {
     let dir = tempfile::tempdir().expect("a directory");
     let region = create(dir.path()).expect("a region");
-    let pair = region.seqlock("numbers", [0_u64; 8]).expect("a seqlock");
+    let pair = region.seqlock("numbers", [0_u64; 64]).expect("a seqlock");
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {
             let mut number = 0;
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 number += 1;
-                pair.write(&[number; 8]).expect("a write");
+                pair.write(&[number; 64]).expect("a write");
             }
         });
         let torn = (0..reads).find(|_| {

@@ -21,6 +21,8 @@ const ROUND: u64 = PARTIES + 4;
 const CLEARING: u64 = ROUND + 4;
 /// Where the tallies begin.
 const TALLIES: u64 = 64;
+#[cfg(test)]
+pub(super) const PLACES: [u64; 4] = [PARTIES, ROUND, CLEARING, TALLIES];
 
 /// A place where a number of threads, in any processes, wait for each other, again and again.
 ///
@@ -115,7 +117,6 @@ impl Barrier {
             if self.word(CLEARING).load()? == seen.wrapping_add(1) {
                 // All have come. If the last one died in opening, this ends what it began.
                 drop(self.enter()?);
-                continue;
             }
             if nap.is_some() {
                 continue;

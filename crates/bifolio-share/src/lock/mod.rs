@@ -75,6 +75,43 @@ impl Drop for Inside<'_> {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::region::header::tests::rows;
+
+    #[test]
+    fn the_words_lie_as_the_page_says() {
+        let page = |heading| -> Vec<_> {
+            rows(heading).into_iter().map(|(at, size, name)| (name, at as u64, size)).collect()
+        };
+        let row = |name: &str, at: u64, size: usize| (name.to_owned(), at, size);
+        let lock = row("lock", 0, MUTEX_BYTES);
+        let [permits, returns, _] = semaphore::PLACES;
+        let expected = [lock.clone(), row("permits", permits, 4), row("returns", returns, 4)];
+        assert_eq!(page("Semaphore"), expected);
+        let [parties, round, clearing, _] = barrier::PLACES;
+        let expected = [
+            lock.clone(),
+            row("parties", parties, 4),
+            row("round", round, 4),
+            row("clearing", clearing, 4),
+        ];
+        assert_eq!(page("Barrier"), expected);
+        let expected = [row("writers", 0, MUTEX_BYTES), row("sequence", seqlock::SEQUENCE, 8)];
+        assert_eq!(page("Seqlock"), expected);
+        let expected = [lock, row("done", once::DONE, 4), row("reserved", once::DONE + 4, 4)];
+        assert_eq!(page("Once"), expected);
+        let text = include_str!("../../FORMAT.md");
+        for (kind, what) in crate::region::Kind::ALL.map(|kind| (kind.word(), kind.as_str())) {
+            assert!(text.contains(&format!("| {kind} | {what} |")), "{what}");
+        }
+        for (name, at) in [("tallies", semaphore::PLACES[2]), ("tallies", barrier::PLACES[3])] {
+            assert!(text.contains(&format!("| {at} | | `{name}` |")), "{name}");
+        }
+    }
+}
+
 thread_local! {
     static NUMBER: Cell<u32> = const { Cell::new(0) };
 }

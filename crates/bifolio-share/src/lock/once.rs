@@ -10,7 +10,7 @@ use crate::word::mutex::Health;
 use crate::word::{ViewWord, Word};
 
 /// Where it says that it is done, behind the mutex.
-const DONE: u64 = MUTEX_BYTES as u64;
+pub(super) const DONE: u64 = MUTEX_BYTES as u64;
 
 /// Something that is done once, whoever comes first.
 ///

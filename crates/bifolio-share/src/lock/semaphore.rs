@@ -17,6 +17,8 @@ const PERMITS: u64 = MUTEX_BYTES as u64;
 const RETURNS: u64 = PERMITS + 4;
 /// Where the tallies begin.
 const TALLIES: u64 = 64;
+#[cfg(test)]
+pub(super) const PLACES: [u64; 3] = [PERMITS, RETURNS, TALLIES];
 
 /// A number of permits that participants share.
 ///

@@ -14,7 +14,7 @@ use crate::word::mutex::Health;
 use crate::word::{SPINS, barrier, pause};
 
 /// Counts writes twice: odd while one is under way.
-const SEQUENCE: u64 = MUTEX_BYTES as u64;
+pub(super) const SEQUENCE: u64 = MUTEX_BYTES as u64;
 /// Where the value is. It has a cache line of its own up to 40 bytes.
 const VALUE: u64 = SEQUENCE + 8;
 
@@ -85,12 +85,12 @@ impl<T: Shared> Seqlock<T> {
         let sequence = self.region.view().atomic_u64(self.offset + SEQUENCE)?;
         for _ in 0..SPINS {
             let before = sequence.load()?;
-            if before % 2 == 0 || broken!(TornRead) {
+            if before % 2 == 0 {
                 let value = self.region.decode(self.offset + VALUE);
                 // The bytes before the second look at the count. Half a value may be none at all,
                 // so the count decides first.
                 fence(Ordering::Acquire);
-                if sequence.load()? == before {
+                if sequence.load()? == before || broken!(TornRead) {
                     return value;
                 }
             }

@@ -54,7 +54,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Mutex,
         Self::RwLock,
         Self::Seqlock,

@@ -135,11 +135,11 @@ impl Header {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The rows of the table under a heading: offset, size and name.
-    fn rows(heading: &str) -> Vec<(usize, usize, String)> {
+    pub(crate) fn rows(heading: &str) -> Vec<(usize, usize, String)> {
         let page = include_str!("../../FORMAT.md");
         let section = page.split("\n## ").find(|section| section.starts_with(heading));
         let rows = section.expect("the heading").lines().filter_map(|line| {

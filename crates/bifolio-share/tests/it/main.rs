@@ -4,6 +4,7 @@
 
 mod format;
 mod hostile;
+mod locks;
 mod members;
 mod mutexes;
 mod regions;
