@@ -5,18 +5,21 @@
 //! another participant repairs and checks. By default 8 instructions of each protocol, chosen anew
 //! each time; a `BIFOLIO_BUDGET` of 1000 visits every one, in a release build in minutes.
 
-use std::path::{Path, PathBuf};
+mod scene;
+
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use bifolio_map::{Create, Section};
+use bifolio_map::Section;
 use bifolio_testkit::bugs::{Hunt, Verdict, every_bug_is_caught};
 use bifolio_testkit::child::{self, Rerun};
 use bifolio_testkit::skip::{self, Obstacle};
-use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction, region};
+use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction};
 use bifolio_testkit::{budget, this_test};
 
-use crate::{ErrorKind, Leader, Life, Lock, Mutex, MutexGuard, Region, RegionOptions};
+use crate::{ErrorKind, Leader, Life, Lock, Region};
+use scene::{PLACES, RECORD, Scene, VALUE, create, do_it, path_in, play};
 
 bifolio_testkit::seeded_bugs! {
     /// What the protocols leave out or do at the wrong time.
@@ -52,182 +55,6 @@ bifolio_testkit::seeded_bugs! {
 
 const DIRECTORY: &str = "BIFOLIO_SHARE_DIRECTORY";
 const TWIN: &str = "BIFOLIO_SHARE_TWIN";
-
-/// What the child does until it is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scene {
-    /// It makes the region, and joins it.
-    Create,
-    /// It makes a region of a file of zeros, and no more.
-    Make,
-    /// It joins, and leaves.
-    JoinAndLeave,
-    /// It locks, changes two numbers, and unlocks.
-    Update,
-    /// It locks what one that died has left, and gives it back unrepaired.
-    Inherit,
-    /// It panics with the lock and half an update, and unwinds.
-    Panic,
-    /// It appends.
-    Append,
-    /// It makes a mutex.
-    Name,
-    /// It locks for reading, and unlocks.
-    Read,
-    /// It locks for writing, changes two numbers, and unlocks.
-    Write,
-    /// It takes a permit, and gives it back.
-    Acquire,
-    /// It comes to a barrier as the last one.
-    Meet,
-    /// It does what is to be done once.
-    DoOnce,
-    /// It writes two numbers that others read without a lock.
-    Publish,
-}
-
-impl Scene {
-    const ALL: [Self; 14] = [
-        Self::Create,
-        Self::Make,
-        Self::JoinAndLeave,
-        Self::Update,
-        Self::Inherit,
-        Self::Panic,
-        Self::Append,
-        Self::Name,
-        Self::Read,
-        Self::Write,
-        Self::Acquire,
-        Self::Meet,
-        Self::DoOnce,
-        Self::Publish,
-    ];
-
-    fn named(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scene| format!("{scene:?}") == text)
-    }
-}
-
-fn path_in(dir: &Path) -> PathBuf {
-    dir.join("region")
-}
-
-/// How many may take part: few, so that each place is given out again soon.
-const PLACES: u32 = 4;
-
-fn options() -> RegionOptions {
-    Region::options().capacity(1 << 20).participants(PLACES).names(4).create(Create::New)
-}
-
-fn create(dir: &Path) -> crate::Result<Region> {
-    options().open(path_in(dir))
-}
-
-/// A value that was made whole is neither of these in part.
-const VALUE: [u64; 2] = [0x1111_1111_1111_1111; 2];
-const RECORD: [u8; 32] = [0x77; 32];
-
-/// The child's part.
-fn play(scene: Scene) {
-    let dir = PathBuf::from(std::env::var_os(DIRECTORY).expect("the parent's directory"));
-    let twin = std::env::var(TWIN).unwrap_or_default();
-    let twin = Twin::ALL.iter().find(|other| format!("{other:?}") == twin);
-    let join = || Region::open(path_in(&dir)).expect("it can be joined");
-    let work = || match scene {
-        Scene::Create => drop(region(|| create(&dir))),
-        Scene::Make => {
-            let section = Section::open_rw(path_in(&dir)).expect("the file of zeros");
-            region(|| drop(options().make(&section)));
-        }
-        Scene::JoinAndLeave => region(|| drop(Region::open(path_in(&dir)))),
-        Scene::Update => {
-            let region_ = join();
-            let lock = region_.mutex("pair", [0_u64; 2]).expect("a mutex");
-            region(|| {
-                let mut guard = lock.lock().and_then(Lock::sound).expect("a sound value");
-                guard.set(&[1, 0]).expect("set");
-                seam!();
-                guard.set(&[1, 1]).expect("set");
-            });
-        }
-        Scene::Inherit => {
-            let lock = join().mutex("pair", [0_u64; 2]).expect("a mutex");
-            region(|| drop(lock.lock()));
-        }
-        Scene::Panic => {
-            let lock = join().mutex("pair", [0_u64; 2]).expect("a mutex");
-            std::panic::set_hook(Box::new(|_| {}));
-            let _ = std::panic::catch_unwind(|| {
-                let mut guard = lock.lock().and_then(Lock::sound).expect("a sound value");
-                guard.set(&[1, 0]).expect("set");
-                let _unwound = Unwound(Some(guard));
-                panic!("in the middle");
-            });
-        }
-        Scene::Append => {
-            let region_ = join();
-            region(|| drop(region_.append(&RECORD)));
-        }
-        Scene::Name => {
-            let region_ = join();
-            region(|| drop(region_.mutex("made", VALUE)));
-        }
-        Scene::Read => {
-            let lock = join().rwlock("both", [0_u64; 2]).expect("a lock");
-            region(|| {
-                let guard = lock.read();
-                seam!();
-                drop(guard);
-            });
-        }
-        Scene::Write => {
-            let lock = join().rwlock("both", [0_u64; 2]).expect("a lock");
-            region(|| {
-                let mut guard = lock.write().and_then(Lock::sound).expect("a sound value");
-                guard.set(&[1, 0]).expect("set");
-                guard.set(&[1, 1]).expect("set");
-            });
-        }
-        Scene::Acquire => {
-            let one = join().semaphore("one", 1).expect("a semaphore");
-            region(|| drop(one.acquire()));
-        }
-        Scene::Meet => {
-            let two = join().barrier("two", 2).expect("a barrier");
-            region(|| drop(two.wait()));
-        }
-        Scene::DoOnce => {
-            let region_ = join();
-            let once = region_.once("once").expect("a once");
-            let pair = region_.mutex("pair", [0_u64; 2]).expect("a mutex");
-            region(|| drop(once.call(|_| do_it(&pair))));
-        }
-        Scene::Publish => {
-            let pair = join().seqlock("numbers", [0_u64; 2]).expect("a seqlock");
-            region(|| drop(pair.write(&[1, 1])));
-        }
-    };
-    match twin {
-        Some(twin) => twin.while_on(work),
-        None => work(),
-    }
-}
-
-/// What is done once.
-fn do_it(pair: &Mutex<[u64; 2]>) -> crate::Result<()> {
-    seam!();
-    pair.lock()?.or_repair(|_| Ok(()))?.set(&[1, 1])
-}
-
-/// The guard of one that panics; its drop is what is stepped through.
-struct Unwound<'lock>(Option<MutexGuard<'lock, [u64; 2]>>);
-
-impl Drop for Unwound<'_> {
-    fn drop(&mut self) {
-        region(|| drop(self.0.take()));
-    }
-}
 
 /// Far longer than anything takes here.
 const SOON: Duration = Duration::from_secs(5);
