@@ -173,6 +173,30 @@ impl From<bifolio::map::Error> for CliError {
     }
 }
 
+impl From<bifolio::share::Error> for CliError {
+    /// As of the layer below.
+    fn from(error: bifolio::share::Error) -> Self {
+        use bifolio::share::ErrorKind as Kind;
+        let exit = match error.kind() {
+            Kind::NotFound => Exit::NotFound,
+            Kind::LayoutMismatch | Kind::WrongVersion | Kind::Corrupt | Kind::Poisoned => {
+                Exit::Corrupt
+            }
+            Kind::Busy | Kind::TimedOut | Kind::Deadlock | Kind::TooMany => Exit::Busy,
+            Kind::AlreadyExists | Kind::Full => Exit::Refused,
+            Kind::OutOfBounds | Kind::InvalidInput => Exit::Usage,
+            _ => Exit::Failure,
+        };
+        let place = error.what().map(|what| what.display().to_string());
+        let told = Self::new(exit, error.to_string());
+        let told = match place {
+            Some(place) => told.at(place),
+            None => told,
+        };
+        told.caused_by(error)
+    }
+}
+
 /// Adds the place and the next step to whatever becomes a [`CliError`].
 pub trait Locate<T> {
     /// Says where it went wrong.

@@ -67,7 +67,7 @@ pub use lock::{
     Semaphore, Seqlock, Turn, Unsound, Waited, Why,
 };
 pub use participant::{Holder, Life, MAX_SLOTS, Member, Slot};
-pub use region::{Region, RegionOptions};
+pub use region::{NamedObject, Region, RegionOptions};
 pub use shared::Shared;
 
 /// Derives [`trait@Shared`].

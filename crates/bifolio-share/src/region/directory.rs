@@ -104,6 +104,20 @@ pub(crate) struct Object {
     pub(crate) kind: Kind,
 }
 
+/// An object and its name, from a region's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamedObject {
+    /// Its name. Bytes that are no text were written by no version of this crate, and are replaced.
+    pub name: String,
+    /// What it is: `"a mutex"`.
+    pub kind: &'static str,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Its bytes, those of its lock included.
+    pub size: u64,
+}
+
 /// The directory of a region. Entries are added, never changed, and never removed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Directory {
@@ -161,6 +175,23 @@ impl Directory {
             return Ok(Some(found));
         }
         Ok(None)
+    }
+
+    /// Behind its last entry.
+    pub(crate) fn end(self) -> u64 {
+        self.start + u64::from(self.entries) * ENTRY_BYTES
+    }
+
+    /// All that has a name.
+    pub(crate) fn list(self, region: &Region) -> Result<Vec<NamedObject>> {
+        let mut all = Vec::new();
+        for place in self.places() {
+            let Some(entry) = read(region, place)? else { break };
+            let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+            let Object { offset, size, kind } = entry.object(region, &name)?;
+            all.push(NamedObject { name, kind: kind.as_str(), offset, size });
+        }
+        Ok(all)
     }
 
     /// The place of a new entry.

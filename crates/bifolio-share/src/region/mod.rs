@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bifolio_map::{GrowableView, Patience, ReadWrite, Section, Space, View, wait};
 
+pub use directory::NamedObject;
 pub(crate) use directory::{Kind, Object};
 pub use open::RegionOptions;
 
@@ -144,6 +145,22 @@ impl Region {
     /// What became of the region's bytes.
     pub fn used(&self) -> Result<u64> {
         Ok(self.view().atomic_u64(at!(used))?.load()?)
+    }
+
+    /// Where the first byte lies that is no table of the region's own: the first append, or the first
+    /// object.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.inner.directory.end()
+    }
+
+    /// The objects that have names, in the order in which they were made.
+    ///
+    /// # Errors
+    /// `Corrupt` if an entry of the directory is none; what became of the region's bytes.
+    pub fn objects(&self) -> Result<Vec<NamedObject>> {
+        self.participant().check()?;
+        self.inner.directory.list(self)
     }
 
     /// Copies bytes out. What others write meanwhile is seen in part.

@@ -17,6 +17,7 @@ mod named;
 mod private;
 mod report;
 mod residency;
+mod share;
 mod together;
 
 use std::fmt::Display;
@@ -94,6 +95,7 @@ const STOPS: &[&dyn Stop] = &[
     &durable::Durable,
     &residency::Residency,
     &flight::Flight,
+    &share::Share,
 ];
 
 fn stop_names() -> clap::builder::PossibleValuesParser {
