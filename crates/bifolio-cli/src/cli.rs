@@ -10,7 +10,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::color::Color;
-use crate::commands::{completions, doctor, man, page, tour, version};
+use crate::commands::{completions, doctor, man, page, shm, tour, version};
 use crate::context::Context;
 use crate::example::{self, Example};
 use crate::external;
@@ -103,6 +103,7 @@ enum Command {
     Tour(tour::Args),
     Doctor(doctor::Args),
     Page(page::Args),
+    Shm(shm::Args),
     Completions(completions::Args),
     Man(man::Args),
     Version(version::Args),
@@ -123,6 +124,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("tour", tour::EXAMPLES),
     ("doctor", doctor::EXAMPLES),
     ("page", page::EXAMPLES),
+    ("shm", shm::EXAMPLES),
     ("completions", completions::EXAMPLES),
     ("man", man::EXAMPLES),
     ("version", version::EXAMPLES),
@@ -155,6 +157,7 @@ impl Cli {
             Command::Tour(args) => tour::run(args, context),
             Command::Doctor(args) => doctor::run(args, context),
             Command::Page(args) => page::run(args, context),
+            Command::Shm(args) => shm::run(args, context),
             Command::Completions(args) => completions::run(args, context),
             Command::Man(args) => man::run(args, context),
             Command::Version(args) => version::run(args, context),
@@ -179,6 +182,7 @@ impl Cli {
             Command::Tour(_) => "tour",
             Command::Doctor(_) => "doctor",
             Command::Page(args) => page::words(args),
+            Command::Shm(args) => shm::words(args),
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
             Command::Version(_) => "version",
@@ -223,7 +227,7 @@ pub fn paths_with_examples() -> Vec<&'static str> {
 
 /// The examples of the subcommands, and of theirs.
 fn all_examples() -> impl Iterator<Item = &'static (&'static str, &'static [Example])> {
-    EXAMPLES.iter().chain(page::SUBCOMMANDS)
+    EXAMPLES.iter().chain(page::SUBCOMMANDS).chain(shm::SUBCOMMANDS)
 }
 
 /// The names of the built-in subcommands.

@@ -12,6 +12,7 @@ mod interrupt;
 mod man;
 #[cfg(target_os = "linux")]
 mod page;
+mod shm;
 mod streams;
 mod support;
 #[cfg(target_os = "linux")]

@@ -8,7 +8,7 @@ use crate::participant::{MAX_SLOTS, SLOT_BYTES};
 
 /// What a region begins with once it is complete: "BIFOREG" and a zero, as a machine of little
 /// endian reads them. Until then the word is zero.
-pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"BIFOREG\0");
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(super::Region::MAGIC);
 
 /// The version of the format.
 pub(crate) const VERSION: u32 = 1;

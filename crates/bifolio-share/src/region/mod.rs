@@ -69,6 +69,9 @@ struct Inner {
 }
 
 impl Region {
+    /// The bytes that every region begins with.
+    pub const MAGIC: [u8; 8] = *b"BIFOREG\0";
+
     /// Makes a region at `path`, which must not exist, with the sizes of [`RegionOptions`].
     ///
     /// # Errors

@@ -198,7 +198,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
 }
 
 /// Runs the command to its end; Ctrl-C is its own.
-fn run_command(program: &OsString, arguments: &[OsString]) -> Result<i32, CliError> {
+pub(in crate::commands) fn run_command(
+    program: &OsString,
+    arguments: &[OsString],
+) -> Result<i32, CliError> {
     interrupt::leave_to_child();
     let relay = Relay::listen()?;
     let child = Command::new(program).args(arguments).spawn().at(program)?;

@@ -121,6 +121,8 @@ pub fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     }
 }
 
+pub(super) use lock::run_command;
+
 /// The words of the subcommand, for `bifolio WORDS --help`.
 pub(crate) fn words(args: &Args) -> &'static str {
     match args.command {
