@@ -23,7 +23,7 @@ pub(super) const DONE: u64 = MUTEX_BYTES as u64;
 ///     assert_eq!(turn, Turn::First); // or: one before died in the middle
 ///     region.append(b"the tables").map(drop)
 /// })?;
-/// filled.call(|_| unreachable!())?;
+/// filled.call(|_| -> bifolio_share::Result<()> { unreachable!() })?;
 /// # Ok::<(), bifolio_share::Error>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -58,7 +58,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     };
     let mut at = range.end;
     copy(&region, range, context)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         context.finish()?;
         interrupt::check()?;
         match region.wait_appended(at, Duration::from_millis(100)) {
@@ -70,7 +73,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
 }
 
 fn copy(region: &Region, range: Range<u64>, context: &mut Context) -> Result<(), CliError> {

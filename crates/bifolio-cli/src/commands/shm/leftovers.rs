@@ -23,6 +23,7 @@ pub(super) struct Leftover {
 }
 
 /// Whether anybody has it.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "none is found there"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Some process has it mapped or open.
@@ -44,6 +45,7 @@ impl State {
 }
 
 /// The beginnings of names.
+#[cfg(any(target_os = "linux", test))]
 const BEGINNINGS: &[(&str, &str)] = &[
     ("psm_", "Python"),
     ("iox2_", "iceoryx2"),
@@ -52,6 +54,7 @@ const BEGINNINGS: &[(&str, &str)] = &[
 ];
 
 /// Whose a file of this name is.
+#[cfg(any(target_os = "linux", test))]
 fn whose(name: &str) -> Option<&'static str> {
     BEGINNINGS.iter().find(|(beginning, _)| name.starts_with(beginning)).map(|(_, of)| *of)
 }
