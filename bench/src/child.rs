@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Result;
 
 /// The first argument of a child.
-const MARK: &str = "--child-task";
+pub(crate) const MARK: &str = "--child-task";
 
 /// What a child found.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +50,9 @@ pub(crate) fn task() -> Option<Result<()>> {
 }
 
 fn answer(task: &str, argument: &std::path::Path) -> Result<()> {
+    if task == crate::share::HOLD {
+        return crate::share::hold(argument);
+    }
     let sample = crate::map::child_task(task, argument)?;
     let from_disk = crate::cache::bytes_from_disk()?;
     println!("{} {} {from_disk}", sample.took.as_nanos(), sample.digest);

@@ -114,6 +114,87 @@ impl Drop for MappedByHand {
     }
 }
 
+/// A mutex or a lock for readers and writers of the C library, in memory that processes may share.
+pub(crate) struct Pthread<T>(Box<std::cell::UnsafeCell<T>>);
+
+// SAFETY: the C library's locks are for several threads.
+unsafe impl<T> Sync for Pthread<T> {}
+
+/// Who may use a mutex of the C library, and what becomes of it when its owner dies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PthreadKind {
+    Private,
+    Shared,
+    Robust,
+}
+
+impl Pthread<libc::pthread_mutex_t> {
+    pub(crate) fn mutex(kind: PthreadKind) -> Result<Self> {
+        // SAFETY: all zeros is a value of the structure, which the next call fills in.
+        let mut attributes: libc::pthread_mutexattr_t = unsafe { std::mem::zeroed() };
+        let at = &raw mut attributes;
+        // SAFETY: the structure is ours.
+        told(unsafe { libc::pthread_mutexattr_init(at) })?;
+        if !matches!(kind, PthreadKind::Private) {
+            // SAFETY: the attributes were made.
+            told(unsafe { libc::pthread_mutexattr_setpshared(at, libc::PTHREAD_PROCESS_SHARED) })?;
+        }
+        if matches!(kind, PthreadKind::Robust) {
+            // SAFETY: as above.
+            told(unsafe { libc::pthread_mutexattr_setrobust(at, libc::PTHREAD_MUTEX_ROBUST) })?;
+        }
+        let mutex = Self(Box::new(libc::PTHREAD_MUTEX_INITIALIZER.into()));
+        // SAFETY: the mutex does not move, and nobody has it yet.
+        told(unsafe { libc::pthread_mutex_init(mutex.0.get(), at) })?;
+        Ok(mutex)
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Result<()> {
+        // SAFETY: it was made, and is there.
+        told(unsafe { libc::pthread_mutex_lock(self.0.get()) })
+    }
+
+    #[inline]
+    pub(crate) fn unlock(&self) -> Result<()> {
+        // SAFETY: as above, and the benches unlock what they have locked.
+        told(unsafe { libc::pthread_mutex_unlock(self.0.get()) })
+    }
+}
+
+impl Pthread<libc::pthread_rwlock_t> {
+    pub(crate) fn rwlock() -> Result<Self> {
+        // SAFETY: all zeros is a value of the structure, which the next call fills in.
+        let mut attributes: libc::pthread_rwlockattr_t = unsafe { std::mem::zeroed() };
+        let at = &raw mut attributes;
+        // SAFETY: the structure is ours.
+        told(unsafe { libc::pthread_rwlockattr_init(at) })?;
+        // SAFETY: the attributes were made.
+        told(unsafe { libc::pthread_rwlockattr_setpshared(at, libc::PTHREAD_PROCESS_SHARED) })?;
+        let lock = Self(Box::new(libc::PTHREAD_RWLOCK_INITIALIZER.into()));
+        // SAFETY: the lock does not move, and nobody has it yet.
+        told(unsafe { libc::pthread_rwlock_init(lock.0.get(), at) })?;
+        Ok(lock)
+    }
+
+    #[inline]
+    pub(crate) fn read(&self) -> Result<()> {
+        // SAFETY: it was made, and is there.
+        told(unsafe { libc::pthread_rwlock_rdlock(self.0.get()) })
+    }
+
+    #[inline]
+    pub(crate) fn unlock(&self) -> Result<()> {
+        // SAFETY: as above, and the benches unlock what they have locked.
+        told(unsafe { libc::pthread_rwlock_unlock(self.0.get()) })
+    }
+}
+
+#[inline]
+fn told(code: libc::c_int) -> Result<()> {
+    if code == 0 { Ok(()) } else { Err(std::io::Error::from_raw_os_error(code).into()) }
+}
+
 fn check(code: libc::c_int) -> Result<()> {
     if code == -1 { Err(std::io::Error::last_os_error().into()) } else { Ok(()) }
 }

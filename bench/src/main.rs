@@ -29,6 +29,8 @@ mod page;
 #[cfg(target_os = "linux")]
 mod report;
 #[cfg(target_os = "linux")]
+mod share;
+#[cfg(target_os = "linux")]
 mod suite;
 
 /// What can go wrong in a benchmark: it is printed and ends the run.

@@ -33,4 +33,4 @@ pub(crate) struct Suite {
 }
 
 /// All of them.
-pub(crate) const SUITES: &[Suite] = &[crate::map::SUITE, crate::page::SUITE];
+pub(crate) const SUITES: &[Suite] = &[crate::map::SUITE, crate::page::SUITE, crate::share::SUITE];

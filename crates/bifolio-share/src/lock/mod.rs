@@ -26,24 +26,27 @@ use bifolio_map::Patience;
 
 use crate::error::Result;
 use crate::region::Region;
-use crate::word::ViewWord;
 use crate::word::mutex::{Health, MutexWords};
+use crate::word::{ViewPair, ViewWord};
 
 /// Bytes of the words of a mutex.
 pub(crate) const MUTEX_BYTES: usize = 16;
 
 /// The words of the mutex at an offset.
 #[inline]
-pub(crate) fn mutex_words(region: &Region, offset: u64) -> MutexWords<ViewWord<'_>> {
-    let at = |place| ViewWord::new(region.view(), offset + place);
-    MutexWords { owner: at(0), health: at(4), thread: at(8) }
+pub(crate) fn mutex_words(region: &Region, offset: u64) -> ViewMutex<'_> {
+    let view = region.view();
+    MutexWords { owner: ViewPair::new(view, offset), health: ViewWord::new(view, offset + 8) }
 }
+
+/// A mutex in a region.
+pub(crate) type ViewMutex<'region> = MutexWords<ViewPair<'region>, ViewWord<'region>>;
 
 /// A mutex of the crate's own making, held. Dropping it gives it back.
 #[derive(Debug)]
 struct Inside<'region> {
     region: &'region Region,
-    words: MutexWords<ViewWord<'region>>,
+    words: ViewMutex<'region>,
     /// Whether one before died inside.
     found: Health,
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bifolio_map::Patience;
 
-use super::{MUTEX_BYTES, mutex_words, thread_number};
+use super::{MUTEX_BYTES, ViewMutex, mutex_words, thread_number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Holder;
 use crate::region::{Object, Region};
 use crate::shared::{self, Shared};
-use crate::word::ViewWord;
-use crate::word::mutex::{Health, MutexWords};
+use crate::word::Pair;
+use crate::word::mutex::{Health, owner_in};
 
 /// Where the value lies behind the lock's words, in bytes.
 const VALUE: usize = MUTEX_BYTES;
@@ -187,12 +187,11 @@ impl<T: Shared> Mutex<T> {
     /// # Errors
     /// What became of the region's bytes.
     pub fn owner(&self) -> Result<Option<Holder>> {
-        use crate::word::Word;
-        Ok(Holder::in_word(self.words().owner.load()?))
+        Ok(owner_in(self.words().owner.load()?))
     }
 
     #[inline]
-    fn words(&self) -> MutexWords<ViewWord<'_>> {
+    fn words(&self) -> ViewMutex<'_> {
         mutex_words(&self.region, self.offset)
     }
 }

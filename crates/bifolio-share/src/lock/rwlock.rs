@@ -11,9 +11,9 @@ use super::{Why, mutex_words, thread_number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::{Object, Region};
 use crate::shared::Shared;
-use crate::word::ViewWord;
 use crate::word::mutex::Health;
 use crate::word::rwlock::RwLockWords;
+use crate::word::{ViewPair, ViewWord};
 
 /// A value in shared memory that many may read at a time, or one may change.
 ///
@@ -86,7 +86,7 @@ impl<T: Shared> RwLock<T> {
     /// Takes the lock for reading, waiting for as long as a living writer has it or waits for it.
     ///
     /// # Errors
-    /// `Deadlock` if this thread writes; `TooMany` beyond 8,191 readers in a process; otherwise
+    /// `Deadlock` if this thread writes; `TooMany` beyond 4,095 readers in a process; otherwise
     /// those of [`Mutex::lock`].
     #[inline]
     pub fn read(&self) -> Result<ReadGuard<'_, T>> {
@@ -166,7 +166,7 @@ impl<T: Shared> RwLock<T> {
     }
 
     #[inline]
-    fn words(&self) -> RwLockWords<ViewWord<'_>> {
+    fn words(&self) -> RwLockWords<ViewPair<'_>, ViewWord<'_>> {
         let region = self.region();
         RwLockWords {
             writer: mutex_words(region, self.writers.offset()),

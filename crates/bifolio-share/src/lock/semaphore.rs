@@ -73,7 +73,7 @@ impl Semaphore {
     /// Takes a permit, waiting for as long as the living hold all of them.
     ///
     /// # Errors
-    /// `Forked` in a forked child; `TooMany` beyond 8,191 in a process; `Corrupt` if its words hold
+    /// `Forked` in a forked child; `TooMany` beyond 4,095 in a process; `Corrupt` if its words hold
     /// what nobody wrote; what became of the region's bytes.
     pub fn acquire(&self) -> Result<Permit<'_>> {
         self.acquire_with(Patience::Forever)

@@ -44,10 +44,11 @@ pub(crate) struct Header {
     pub(crate) epoch: u32,
     /// The slot where the next one who joins begins to look.
     pub(crate) next_slot: u32,
-    /// The lock of growth, appends and the directory: owner, health, thread.
-    pub(crate) lock_owner: u32,
+    pub(crate) reserved: u32,
+    /// The lock of growth, appends and the directory: a mutex without a value.
+    pub(crate) lock_owner: u64,
     pub(crate) lock_health: u32,
-    pub(crate) lock_thread: u32,
+    pub(crate) lock_reserved: u32,
     /// When it was made, in nanoseconds since 1970.
     pub(crate) created: u64,
     /// Participants that died without leaving, as far as they were noticed.
@@ -79,9 +80,10 @@ impl Header {
             entries,
             epoch: 0,
             next_slot: 0,
+            reserved: 0,
             lock_owner: 0,
             lock_health: 0,
-            lock_thread: 0,
+            lock_reserved: 0,
             created: now,
             deaths: 0,
         }
@@ -169,14 +171,14 @@ pub(crate) mod tests {
         use crate::participant::SlotBytes;
         use crate::region::directory::EntryBytes;
         let header = fields!(Header: magic version slots capacity committed used directory entries
-            epoch next_slot lock_owner lock_health lock_thread created deaths);
+            epoch next_slot reserved lock_owner lock_health lock_reserved created deaths);
         assert_eq!(rows("Header"), header);
         let slot = fields!(SlotBytes: occupancy pid started namespace joined reserved label);
         assert_eq!(rows("Participant"), slot);
         let entry = fields!(EntryBytes: kind name_len offset size layout described reserved name);
         assert_eq!(rows("Name"), entry);
         let mutex: Vec<_> = rows("Mutex").into_iter().map(|(at, size, _)| (at, size)).collect();
-        assert_eq!(mutex, [(0, 4), (4, 4), (8, 4), (12, 4)]);
+        assert_eq!(mutex, [(0, 8), (8, 4), (12, 4)]);
     }
 
     fn sound() -> Header {

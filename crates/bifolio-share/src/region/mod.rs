@@ -25,12 +25,12 @@ pub use open::RegionOptions;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{
-    Barrier, Condvar, Event, Mutex, Once, RwLock, Semaphore, Seqlock, thread_number,
+    Barrier, Condvar, Event, Mutex, Once, RwLock, Semaphore, Seqlock, ViewMutex, mutex_words,
+    thread_number,
 };
 use crate::participant::{Holder, Member, Participant, Slot};
 use crate::shared::{self, Shared};
-use crate::word::ViewWord;
-use crate::word::mutex::{Health, MutexWords};
+use crate::word::mutex::Health;
 use directory::Directory;
 use header::{Header, at};
 
@@ -420,12 +420,7 @@ impl Region {
     /// Takes the region's own lock, and repairs what a dead owner left.
     fn hold(&self) -> Result<Held<'_>> {
         self.participant().check()?;
-        let view = self.view();
-        let words = MutexWords {
-            owner: ViewWord::new(view, at!(lock_owner)),
-            health: ViewWord::new(view, at!(lock_health)),
-            thread: ViewWord::new(view, at!(lock_thread)),
-        };
+        let words = mutex_words(self, at!(lock_owner));
         let health = words.lock(self.participant(), thread_number(), Patience::Forever)?;
         let held = Held { region: self, words };
         if health != Health::Sound {
@@ -440,7 +435,7 @@ impl Region {
 #[derive(Debug)]
 pub(crate) struct Held<'region> {
     region: &'region Region,
-    words: MutexWords<ViewWord<'region>>,
+    words: ViewMutex<'region>,
 }
 
 impl Held<'_> {

@@ -3,6 +3,8 @@
 //! Each protocol here is written against [`Word`] and [`Peers`] and knows neither files nor maps:
 //! loom runs it through all its schedules over its own atomics, the rest runs it over a view.
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 pub(crate) mod mutex;
 pub(crate) mod rwlock;
 pub(crate) mod tally;
@@ -21,12 +23,27 @@ pub(crate) trait Word {
     fn store(&self, value: u32) -> Result<()>;
     /// Stores `value` and gives back what was there.
     fn swap(&self, value: u32) -> Result<u32>;
+    /// Adds, wrapping, and gives back what was there.
+    fn fetch_add(&self, value: u32) -> Result<u32>;
     /// Stores `new` where `expected` is; gives back what was there.
     fn compare_exchange(&self, expected: u32, new: u32) -> Result<Result<u32, u32>>;
     /// Sleeps while the word is `expected`, at most for `time`. It may end early.
     fn wait(&self, expected: u32, time: Duration) -> Result<()>;
     fn wake_one(&self) -> Result<()>;
     fn wake_all(&self) -> Result<()>;
+}
+
+/// A `u64` of the same kind: a [`Word`] in the lower half, on which one can wait, and 32 bits that
+/// change together with it.
+pub(crate) trait Pair {
+    fn load(&self) -> Result<u64>;
+    /// Stores `value` and gives back what was there.
+    fn swap(&self, value: u64) -> Result<u64>;
+    /// Stores `new` where `expected` is; gives back what was there.
+    fn compare_exchange(&self, expected: u64, new: u64) -> Result<Result<u64, u64>>;
+    /// Sleeps while the lower half is `expected`, at most for `time`. It may end early.
+    fn wait(&self, expected: u32, time: Duration) -> Result<()>;
+    fn wake_one(&self) -> Result<()>;
 }
 
 /// The others, as far as a protocol asks about them.
@@ -70,6 +87,11 @@ impl Word for ViewWord<'_> {
     }
 
     #[inline]
+    fn fetch_add(&self, value: u32) -> Result<u32> {
+        Ok(self.view.atomic_u32(self.offset)?.fetch_add(value)?)
+    }
+
+    #[inline]
     fn compare_exchange(&self, expected: u32, new: u32) -> Result<Result<u32, u32>> {
         Ok(self.view.atomic_u32(self.offset)?.compare_exchange(expected, new)?)
     }
@@ -90,9 +112,54 @@ impl Word for ViewWord<'_> {
     }
 }
 
+/// A pair in a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ViewPair<'view> {
+    view: &'view View<ReadWrite>,
+    offset: u64,
+}
+
+impl<'view> ViewPair<'view> {
+    #[inline]
+    pub(crate) fn new(view: &'view View<ReadWrite>, offset: u64) -> Self {
+        Self { view, offset }
+    }
+
+    /// The lower half.
+    fn word(&self) -> ViewWord<'view> {
+        let half = if cfg!(target_endian = "big") { 4 } else { 0 };
+        ViewWord::new(self.view, self.offset + half)
+    }
+}
+
+impl Pair for ViewPair<'_> {
+    #[inline]
+    fn load(&self) -> Result<u64> {
+        Ok(self.view.atomic_u64(self.offset)?.load()?)
+    }
+
+    #[inline]
+    fn swap(&self, value: u64) -> Result<u64> {
+        Ok(self.view.atomic_u64(self.offset)?.swap(value)?)
+    }
+
+    #[inline]
+    fn compare_exchange(&self, expected: u64, new: u64) -> Result<Result<u64, u64>> {
+        Ok(self.view.atomic_u64(self.offset)?.compare_exchange(expected, new)?)
+    }
+
+    fn wait(&self, expected: u32, time: Duration) -> Result<()> {
+        self.word().wait(expected, time)
+    }
+
+    fn wake_one(&self) -> Result<()> {
+        self.word().wake_one()
+    }
+}
+
 /// Tries this often before it sleeps: as long as a short critical section of somebody on another
 /// core, far below what a sleep and a wake cost.
-pub(crate) const SPINS: u32 = 100;
+pub(crate) const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
 #[cfg(not(loom))]
 #[inline]

@@ -30,18 +30,29 @@
 //! Death between taking a word over and writing the health needs no third state: the next one takes
 //! over from a dead owner again.
 //!
-//! The third word tells which thread of the holder has the lock, so that a thread that locks twice
-//! is told. It is cleared before the lock is given back: a number that is read there belongs to
-//! the present holder or to nobody.
+//! The upper half of the owner's word is the number of its thread, so that a thread that locks twice
+//! is told. Both halves change together.
 
 use bifolio_map::Patience;
 
-use super::{Naps, Peers, SPINS, Word, pause};
+use super::{Naps, Pair, Peers, SPINS, Word, pause};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Holder;
 
-const FREE: u32 = 0;
-const CONTENDED: u32 = 1;
+const FREE: u64 = 0;
+const CONTENDED: u64 = 1;
+
+/// The word of an owner: a participant, and its thread.
+#[inline]
+fn word_of(holder: Holder, thread: u32) -> u64 {
+    u64::from(thread) << 32 | u64::from(holder.word())
+}
+
+/// The lower half of an owner's word.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+fn lower(word: u64) -> u32 {
+    word as u32
+}
 
 /// What the health word says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,16 +85,19 @@ impl Health {
 
 /// The words of a mutex, whatever memory they are in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MutexWords<W> {
+pub(crate) struct MutexWords<P, W> {
     /// Who has it.
-    pub(crate) owner: W,
+    pub(crate) owner: P,
     /// How the value was left.
     pub(crate) health: W,
-    /// Which thread of the owner has it.
-    pub(crate) thread: W,
 }
 
-impl<W: Word> MutexWords<W> {
+/// Who has a mutex, as its word says.
+pub(crate) fn owner_in(word: u64) -> Option<Holder> {
+    Holder::in_word(lower(word))
+}
+
+impl<P: Pair, W: Word> MutexWords<P, W> {
     /// Takes the lock. `thread` is the number of the calling thread, not 0.
     #[inline]
     pub(crate) fn lock(
@@ -92,14 +106,11 @@ impl<W: Word> MutexWords<W> {
         thread: u32,
         patience: Patience,
     ) -> Result<Health> {
-        let me = peers.me().word();
-        let health = if self.owner.compare_exchange(FREE, me)?.is_ok() {
-            Health::of(self.health.load()?)
+        if self.owner.compare_exchange(FREE, word_of(peers.me(), thread))?.is_ok() {
+            self.health()
         } else {
-            self.lock_contended(peers, thread, patience)?
-        };
-        self.thread.store(thread)?;
-        Ok(health)
+            self.lock_contended(peers, thread, patience)
+        }
     }
 
     #[cold]
@@ -109,7 +120,7 @@ impl<W: Word> MutexWords<W> {
         thread: u32,
         patience: Patience,
     ) -> Result<Health> {
-        let me = peers.me();
+        let me = word_of(peers.me(), thread);
         let mut naps = Naps::new(patience);
         let mut spins = if matches!(patience, Patience::Try) { 0 } else { SPINS };
         // Who has slept cannot know whether others sleep too, and takes the lock as waited for.
@@ -117,8 +128,8 @@ impl<W: Word> MutexWords<W> {
         loop {
             let found = self.owner.load()?;
             if found == FREE {
-                if self.owner.compare_exchange(FREE, me.word() | mark)?.is_ok() {
-                    return Ok(Health::of(self.health.load()?));
+                if self.owner.compare_exchange(FREE, me | mark)?.is_ok() {
+                    return self.health();
                 }
                 continue;
             }
@@ -127,13 +138,13 @@ impl<W: Word> MutexWords<W> {
                 pause();
                 continue;
             }
-            let owner = Holder::in_word(found).ok_or_else(|| garbled(found))?;
-            if owner == me && self.thread.load()? == thread {
+            let owner = owner_in(found).ok_or_else(|| garbled(found))?;
+            if found & !CONTENDED == me {
                 return Err(Error::new(ErrorKind::Deadlock, "lock"));
             }
             let Some(nap) = naps.next() else {
                 // Not without asking: who only tries finds the dead too.
-                if self.take_over(peers, owner, found)? {
+                if self.take_over(peers, owner, found, me)? {
                     return self.inherited();
                 }
                 return Err(match patience {
@@ -147,20 +158,19 @@ impl<W: Word> MutexWords<W> {
                 continue;
             }
             mark = CONTENDED;
-            self.owner.wait(waited_for, nap)?;
-            if self.owner.load()? == waited_for && self.take_over(peers, owner, waited_for)? {
+            self.owner.wait(lower(waited_for), nap)?;
+            if self.owner.load()? == waited_for && self.take_over(peers, owner, waited_for, me)? {
                 return self.inherited();
             }
         }
     }
 
     /// Takes the lock from `owner`, if it is dead and the word is still what was `found`.
-    fn take_over(&self, peers: &impl Peers, owner: Holder, found: u32) -> Result<bool> {
+    fn take_over(&self, peers: &impl Peers, owner: Holder, found: u64, me: u64) -> Result<bool> {
         if !peers.is_dead(owner)? {
             return Ok(false);
         }
-        let mine = peers.me().word() | CONTENDED;
-        if self.owner.compare_exchange(found, mine)?.is_err() {
+        if self.owner.compare_exchange(found, me | CONTENDED)?.is_err() {
             return Ok(false);
         }
         // If we die before this, our own death says the same.
@@ -198,7 +208,6 @@ impl<W: Word> MutexWords<W> {
     /// Gives the lock back, and wakes one who waits.
     #[inline]
     pub(crate) fn unlock(&self) -> Result<()> {
-        self.thread.store(0)?;
         let old = self.owner.swap(FREE)?;
         if old & CONTENDED != 0 {
             // If we die before this, the waiters find out by themselves within a nap.
@@ -209,6 +218,6 @@ impl<W: Word> MutexWords<W> {
 }
 
 #[cold]
-fn garbled(word: u32) -> Error {
-    Error::new(ErrorKind::Corrupt, "lock").because(format!("its word is {word:#010x}"))
+fn garbled(word: u64) -> Error {
+    Error::new(ErrorKind::Corrupt, "lock").because(format!("its word is {word:#018x}"))
 }

@@ -21,18 +21,18 @@ use bifolio_map::Patience;
 
 use super::mutex::{Health, MutexWords};
 use super::tally::Tally;
-use super::{Naps, Peers, Word, barrier};
+use super::{Naps, Pair, Peers, Word, barrier};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The words, whatever memory they are in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RwLockWords<W> {
-    pub(crate) writer: MutexWords<W>,
+pub(crate) struct RwLockWords<P, W> {
+    pub(crate) writer: MutexWords<P, W>,
     /// The tally of whoever uses this.
     pub(crate) mine: Tally<W>,
 }
 
-impl<W: Word> RwLockWords<W> {
+impl<P: Pair, W: Word> RwLockWords<P, W> {
     /// Takes the lock for reading.
     #[inline]
     pub(crate) fn read(
@@ -60,15 +60,15 @@ impl<W: Word> RwLockWords<W> {
         let health = self.writer.lock(peers, thread, patience)?;
         let entered = self.mine.enter(peers.me());
         self.writer.unlock()?;
-        entered.map(|_| health)
+        entered.map(|()| health)
     }
 
     /// Gives a lock for reading back.
     #[inline]
     pub(crate) fn end_read(&self, peers: &impl Peers) -> Result<()> {
-        let left = self.mine.leave(peers.me())?;
+        let none_left = self.mine.leave(peers.me())?;
         barrier();
-        if left == 0 && !self.writer.is_free()? {
+        if none_left && !self.writer.is_free()? {
             // If we die before this, the writer finds out by itself within a nap.
             self.mine.word.wake_one()?;
         }

@@ -23,11 +23,13 @@ use crate::participant::{Holder, Slot};
 
 const COUNT_BITS: u32 = 13;
 
-/// The most that one participant can hold.
-pub(crate) const MOST: u32 = (1 << COUNT_BITS) - 1;
+/// The most that one participant can hold. It is half of what the bits can count: a thread counts
+/// first and looks at the sum then.
+pub(crate) const MOST: u32 = (1 << (COUNT_BITS - 1)) - 1;
 
+#[inline]
 fn parts(word: u32) -> (u32, u32) {
-    (word >> COUNT_BITS, word & MOST)
+    (word >> COUNT_BITS, word & ((1 << COUNT_BITS) - 1))
 }
 
 fn word(generation: u32, count: u32) -> u32 {
@@ -42,43 +44,48 @@ pub(crate) struct Tally<W> {
 }
 
 impl<W: Word> Tally<W> {
-    /// Counts one more; how many it is then.
+    /// Counts one more.
     #[inline]
-    pub(crate) fn enter(&self, me: Holder) -> Result<u32> {
+    pub(crate) fn enter(&self, me: Holder) -> Result<()> {
         debug_assert_eq!(me.slot(), self.slot);
-        let mut found = self.word.load()?;
+        let (generation, count) = parts(self.word.fetch_add(1)?);
+        let ours = generation == me.generation();
+        if ours && count < MOST {
+            return Ok(());
+        }
+        self.enter_anew(me, ours)
+    }
+
+    /// After a count that began with an earlier holder of the slot, or that is too high.
+    #[cold]
+    fn enter_anew(&self, me: Holder, ours: bool) -> Result<()> {
+        if ours {
+            self.word.fetch_add(1_u32.wrapping_neg())?;
+            return Err(too_many());
+        }
         loop {
-            let (generation, count) = parts(found);
-            let count = if generation == me.generation() || broken!(CountInherited) {
-                count + 1
-            } else {
-                1
-            };
-            if count > MOST {
-                return Err(too_many());
+            let found = self.word.load()?;
+            if parts(found).0 == me.generation() {
+                // Another thread has begun anew, after our count, which is gone.
+                return self.enter(me);
             }
-            match self.word.compare_exchange(found, word(me.generation(), count))? {
-                Ok(_) => return Ok(count),
-                Err(now) => found = now,
+            let count = if broken!(CountInherited) { parts(found).1 } else { 1 };
+            if self.word.compare_exchange(found, word(me.generation(), count))?.is_ok() {
+                return Ok(());
             }
         }
     }
 
-    /// Counts one less; how many are left. A count that is not there (bytes that somebody else
+    /// Counts one less; whether none is left. A count that is not there (bytes that somebody else
     /// wrote) stays.
     #[inline]
-    pub(crate) fn leave(&self, me: Holder) -> Result<u32> {
-        let mut found = self.word.load()?;
-        loop {
-            let (generation, count) = parts(found);
-            if generation != me.generation() || count == 0 {
-                return Ok(0);
-            }
-            match self.word.compare_exchange(found, found - 1)? {
-                Ok(_) => return Ok(count - 1),
-                Err(now) => found = now,
-            }
+    pub(crate) fn leave(&self, me: Holder) -> Result<bool> {
+        let (generation, count) = parts(self.word.fetch_add(1_u32.wrapping_neg())?);
+        if generation != me.generation() || count == 0 {
+            self.word.fetch_add(1)?;
+            return Ok(false);
         }
+        Ok(count == 1)
     }
 
     /// What it counts now, whether its participant lives or not.
