@@ -7,12 +7,13 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, LitStr, parse_macro_input};
+use syn::{Data, DeriveInput, Error, Fields, LitStr, Path, parse_macro_input};
 
 /// Derives `bifolio_share::Shared` for structures that are `repr(C)` or `repr(transparent)`, and for
 /// enumerations without fields whose representation is an integer.
 ///
-/// The name in the layout is the type's, or that of `#[shared(name = "...")]`.
+/// The name in the layout is the type's, or that of `#[shared(name = "...")]`. Who has the trait from
+/// elsewhere than `bifolio_share` says so: `#[shared(crate = "bifolio::share")]`.
 #[proc_macro_derive(Shared, attributes(shared))]
 pub fn derive_shared(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -28,7 +29,7 @@ fn derive(input: &DeriveInput) -> Result<TokenStream, Error> {
         ));
     }
     let representation = Representation::of(input)?;
-    let name = name_of(input)?;
+    let Wishes { name, home } = Wishes::of(input)?;
     let layout = match &input.data {
         Data::Struct(data) => {
             if !representation.keeps_order {
@@ -51,11 +52,11 @@ fn derive(input: &DeriveInput) -> Result<TokenStream, Error> {
                 }
                 let ident = &variant.ident;
                 let text = ident.to_string();
-                variants.push(quote!(::bifolio_share::shared::Variant::new(
+                variants.push(quote!(__bifolio_share::shared::Variant::new(
                     #text, Self::#ident as i128
                 )));
             }
-            quote!(::bifolio_share::shared::Layout::enumeration(
+            quote!(__bifolio_share::shared::Layout::enumeration(
                 #name,
                 ::core::mem::size_of::<Self>(),
                 ::core::mem::align_of::<Self>(),
@@ -68,13 +69,16 @@ fn derive(input: &DeriveInput) -> Result<TokenStream, Error> {
     };
     let ident = &input.ident;
     Ok(quote! {
-        impl ::bifolio_share::Shared for #ident {
-            const SHARED_LAYOUT: ::bifolio_share::shared::Layout = #layout;
-        }
-        const _: () = assert!(
-            !::core::mem::needs_drop::<#ident>(),
-            "bytes in shared memory are never dropped: a `Shared` type has no `Drop`",
-        );
+        const _: () = {
+            use #home as __bifolio_share;
+            impl __bifolio_share::Shared for #ident {
+                const SHARED_LAYOUT: __bifolio_share::shared::Layout = #layout;
+            }
+            assert!(
+                !::core::mem::needs_drop::<#ident>(),
+                "bytes in shared memory are never dropped: a `Shared` type has no `Drop`",
+            );
+        };
     })
 }
 
@@ -89,13 +93,13 @@ fn structure(name: &str, fields: &Fields) -> TokenStream {
         };
         let text = field.ident.as_ref().map_or_else(|| number.to_string(), ToString::to_string);
         let kind = &field.ty;
-        quote!(::bifolio_share::shared::Field::new(
+        quote!(__bifolio_share::shared::Field::new(
             #text,
             ::core::mem::offset_of!(Self, #member),
-            &<#kind as ::bifolio_share::Shared>::SHARED_LAYOUT,
+            &<#kind as __bifolio_share::Shared>::SHARED_LAYOUT,
         ))
     });
-    quote!(::bifolio_share::shared::Layout::structure(
+    quote!(__bifolio_share::shared::Layout::structure(
         #name,
         ::core::mem::size_of::<Self>(),
         ::core::mem::align_of::<Self>(),
@@ -143,21 +147,37 @@ impl Representation {
     }
 }
 
-/// The name in the layout.
-fn name_of(input: &DeriveInput) -> Result<String, Error> {
-    let mut name = input.ident.to_string();
-    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("shared")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("name") {
-                return Err(meta.error("the one attribute is #[shared(name = \"...\")]"));
-            }
-            let text: LitStr = meta.value()?.parse()?;
-            if text.value().is_empty() || text.value().contains(['\t', '\n']) {
-                return Err(Error::new(text.span(), "a name has letters, no tabs, no line breaks"));
-            }
-            name = text.value();
-            Ok(())
-        })?;
+/// What the attribute says.
+struct Wishes {
+    /// The name in the layout.
+    name: String,
+    /// Where the trait is.
+    home: Path,
+}
+
+impl Wishes {
+    fn of(input: &DeriveInput) -> Result<Self, Error> {
+        let home = syn::parse_quote!(::bifolio_share);
+        let mut found = Self { name: input.ident.to_string(), home };
+        for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("shared"))
+        {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("name") {
+                    let text: LitStr = meta.value()?.parse()?;
+                    if text.value().is_empty() || text.value().contains(['\t', '\n']) {
+                        let why = "a name has letters, no tabs, no line breaks";
+                        return Err(Error::new(text.span(), why));
+                    }
+                    found.name = text.value();
+                } else if meta.path.is_ident("crate") {
+                    found.home = meta.value()?.parse::<LitStr>()?.parse()?;
+                } else {
+                    let why = "the attributes are #[shared(name = \"...\", crate = \"...\")]";
+                    return Err(meta.error(why));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
-    Ok(name)
 }
