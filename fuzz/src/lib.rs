@@ -7,12 +7,14 @@
 mod code_only;
 mod machine_texts;
 mod ranges;
+mod region;
 mod saved_set;
 mod view_model;
 
 pub use code_only::code_only;
 pub use machine_texts::machine_texts;
 pub use ranges::ranges;
+pub use region::region;
 pub use saved_set::saved_set;
 pub use view_model::view_model;
 

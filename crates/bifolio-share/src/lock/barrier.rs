@@ -134,7 +134,7 @@ impl Barrier {
 
     /// Takes the mutex, and ends what one that died with it had begun.
     fn enter(&self) -> Result<Inside<'_>> {
-        let mut inside = enter(&self.region, self.offset, Patience::Forever)?;
+        let mut inside = enter(&self.region, self.offset, self.region.patience())?;
         if inside.found != Health::Sound {
             let clearing = self.word(CLEARING).load()?;
             if clearing != 0 && !broken!(BarrierHalfOpen) {

@@ -127,7 +127,7 @@ impl Semaphore {
     /// # Errors
     /// Those of [`acquire`](Self::acquire).
     pub fn available(&self) -> Result<u32> {
-        let inside = enter(&self.region, self.offset, Patience::Forever)?;
+        let inside = enter(&self.region, self.offset, self.region.patience())?;
         let held = self.tallies().sum(&inside, 0)?;
         Ok(self.permits.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)))
     }

@@ -66,6 +66,8 @@ struct Inner {
     label: PathBuf,
     capacity: u64,
     directory: Directory,
+    /// How long the region's own locks are waited for.
+    patience: Duration,
 }
 
 impl Region {
@@ -362,6 +364,11 @@ impl Region {
         (0..self.inner.participant.slots()).map(Slot::new)
     }
 
+    /// How long whoever is at the region's own words may take.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::For(self.inner.patience)
+    }
+
     pub(crate) fn view(&self) -> &View<ReadWrite> {
         &self.inner.view
     }
@@ -421,7 +428,9 @@ impl Region {
     fn hold(&self) -> Result<Held<'_>> {
         self.participant().check()?;
         let words = mutex_words(self, at!(lock_owner));
-        let health = words.lock(self.participant(), thread_number(), Patience::Forever)?;
+        let health = words
+            .lock(self.participant(), thread_number(), self.patience())
+            .map_err(|error| error.of(self.label()))?;
         let held = Held { region: self, words };
         if health != Health::Sound {
             held.repair()?;

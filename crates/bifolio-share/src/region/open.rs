@@ -22,6 +22,10 @@ const TURN: std::ops::Range<u64> = (1 << 40) - 1..1 << 40;
 /// middle of it must not stop everybody.
 const LONGEST_TURN: Duration = Duration::from_secs(10);
 
+/// How long whoever holds one of the region's own locks may take. As with a turn it is microseconds,
+/// unless much space is allocated.
+const LONGEST_HOLD: Duration = Duration::from_secs(10);
+
 /// How to open or create a [`Region`].
 #[derive(Clone, Debug)]
 #[must_use]
@@ -32,6 +36,7 @@ pub struct RegionOptions {
     participants: u32,
     names: u32,
     label: Option<String>,
+    patience: Duration,
 }
 
 impl Default for RegionOptions {
@@ -44,6 +49,7 @@ impl Default for RegionOptions {
             participants: 128,
             names: 64,
             label: None,
+            patience: LONGEST_HOLD,
         }
     }
 }
@@ -78,6 +84,15 @@ impl RegionOptions {
     /// the program unless said otherwise.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
+        self
+    }
+
+    /// How long a call may wait for another participant that is stopped, not dead, in the middle of
+    /// growth, an append, or a look at the counts of a semaphore or a barrier, which take
+    /// microseconds: 10 s unless said otherwise. Then it is `TimedOut`. Locks and permits that
+    /// participants hold are waited for as the call says, without regard to this.
+    pub fn patience(mut self, time: Duration) -> Self {
+        self.patience = time;
         self
     }
 
@@ -215,6 +230,7 @@ impl RegionOptions {
             label: label.to_path_buf(),
             capacity: header.capacity,
             directory: directory_of(&header),
+            patience: self.patience,
         };
         Ok(Region { inner: Arc::new(inner) })
     }

@@ -10,25 +10,39 @@ use crate::support::{create, place, refused, says};
 
 /// Does everything there is; whatever it is, it ends, with a value or an error.
 fn use_all(region: &Region) {
+    let moment = Duration::from_micros(100);
     let _ = region.members();
-    let _ = (region.used(), region.committed(), region.deaths());
+    let _ = (region.used(), region.committed(), region.deaths(), region.objects());
     let _ = region.append(b"some bytes");
     let _ = region.read_at(5000, &mut [0; 100]);
-    let _ = region.wait_appended(u64::MAX, Duration::from_millis(1));
+    let _ = region.wait_appended(u64::MAX, moment);
     if let Ok(lock) = region.mutex("known", 1_u64) {
         let _ = lock.owner();
-        match lock.lock_within(Duration::from_millis(1)) {
+        match lock.lock_within(moment) {
             Ok(Lock::Sound(guard)) => drop(guard.get()),
             Ok(Lock::Unsound(left)) => drop(left.repaired()),
             Err(_) => {}
         }
     }
+    if let Ok(lock) = region.rwlock("many", [1_u32; 4]) {
+        let _ = lock.read_within(moment).and_then(|guard| guard.get());
+        let _ = lock.write_within(moment).map(drop);
+    }
+    if let Ok(value) = region.seqlock("value", [1_u32; 4]) {
+        let _ = value.read_within(moment);
+        let _ = value.write_within(&[2; 4], moment);
+    }
+    if let Ok(pool) = region.semaphore("pool", 3) {
+        let _ = pool.available();
+        drop(pool.acquire_within(moment));
+    }
+    if let Ok(meeting) = region.barrier("meeting", 2) {
+        let _ = meeting.wait_within(moment);
+    }
+    if let Ok(event) = region.event("event") {
+        let _ = (event.wait_within(moment), event.set(), event.reset());
+    }
     let _ = region.mutex("new", [1_u32; 3]);
-}
-
-/// The region's own lock has no time limit: what holds it for ever is somebody who lives.
-fn free_the_lock(view: &bifolio_map::View<ReadWrite>) {
-    view.write_at(60, &[0; 12]).unwrap();
 }
 
 #[test]
@@ -53,23 +67,39 @@ fn random_bytes_in_a_living_region_are_values_or_errors() {
     let mut random = Random::new();
     for _ in 0..budget(if cfg!(windows) { 20 } else { 100 }) {
         let (_dir, path) = place();
-        let options = Region::options().capacity(1 << 20).participants(4).names(4);
-        let region = options.create(Create::New).open(&path).unwrap();
-        drop(region.mutex("known", 7_u64).unwrap());
+        let options = Region::options().capacity(1 << 20).participants(4).names(8);
+        let options = options.patience(Duration::from_micros(100));
+        let region = options.clone().create(Create::New).open(&path).unwrap();
+        use_all(&region);
         let view = Section::open_rw(&path).unwrap().view::<ReadWrite>().unwrap();
         for _ in 0..random.usize(1..40) {
             let at = random.u64(0..region.used().map_or(4096, |used| used.clamp(1, view.len())));
             let byte = if random.bool() { random.u8(..) } else { 0xff };
             view.write_at(at, &[byte]).unwrap();
         }
-        free_the_lock(&view);
         use_all(&region);
-        free_the_lock(&view);
-        if let Ok(other) = Region::open(&path) {
-            free_the_lock(&view);
+        if let Ok(other) = options.open(&path) {
             use_all(&other);
         }
     }
+}
+
+/// One that is stopped in the middle of an append holds the others up for as long as they said.
+#[test]
+fn an_owner_of_the_regions_own_lock_that_does_not_go_on_is_waited_for_so_long_and_no_longer() {
+    let (_dir, path) = place();
+    let (ours, stopped) = (create(&path), Region::open(&path).unwrap());
+    let options = Region::options().patience(Duration::from_millis(20));
+    let waits = options.open(&path).unwrap();
+    let view = Section::open_rw(&path).unwrap().view::<ReadWrite>().unwrap();
+    // What its lock looks like: thread 1 of a participant that lives.
+    let me = stopped.me();
+    let word = u64::from(me.slot().number()) << 20 | u64::from(me.generation()) << 1 | 1 << 32;
+    view.put(64, &word).unwrap();
+    let error = refused(waits.append(b"x"), ErrorKind::TimedOut);
+    says(&error, &["participant 1 (generation 1) holds it"]);
+    drop(stopped);
+    assert!(ours.append(b"x").is_ok(), "it has left, and so is dead to its lock");
 }
 
 #[test]

@@ -1,0 +1,86 @@
+//! A region that somebody writes into while others use it.
+
+use std::time::Duration;
+
+use bifolio_map::{Create, ReadWrite, Section};
+use bifolio_share::{Lock, Region};
+
+/// Bytes of the file that are changed: header, participants, names, and the objects behind them.
+const REACH: usize = 1 << 14;
+
+/// Whatever is written into a living region, every call ends with a value or an error, for who is in it
+/// and for who joins then. The bytes are changes: two for the place, one for what is written there;
+/// a place beyond what is in use asks for a call in between.
+pub fn region(bytes: &[u8]) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("region");
+    let options = Region::options()
+        .capacity(1 << 20)
+        .participants(3)
+        .names(8)
+        .patience(Duration::from_micros(10));
+    let ours = options.clone().create(Create::New).open(&path).expect("a new region");
+    use_all(&ours);
+    let section = Section::open_rw(&path).expect("the file");
+    let view = section.view::<ReadWrite>().expect("a view of it");
+    for change in bytes.chunks_exact(3) {
+        let place = usize::from(u16::from_le_bytes([change[0], change[1]])) % REACH;
+        if view.write_at(place as u64, &change[2..]).is_err() {
+            use_all(&ours);
+        }
+    }
+    use_all(&ours);
+    if let Ok(theirs) = options.open(&path) {
+        use_all(&theirs);
+    }
+    // The same bytes from the start on: nothing there is believed either.
+    if view.write_at(0, &bytes[..bytes.len().min(4096)]).is_ok() {
+        use_all(&ours);
+        drop(options.open(&path));
+    }
+}
+
+fn use_all(region: &Region) {
+    let moment = Duration::from_micros(10);
+    let _ = (region.used(), region.committed(), region.deaths());
+    let _ = (region.members(), region.objects());
+    let _ = region.append(b"bytes");
+    let _ = region.read_at(5000, &mut [0; 100]);
+    let _ = region.wait_appended(0, moment);
+    if let Ok(lock) = region.mutex("mutex", 1_u64) {
+        let _ = lock.owner();
+        match lock.lock_within(moment) {
+            Ok(Lock::Sound(guard)) => drop(guard.get()),
+            Ok(Lock::Unsound(left)) => drop(left.repaired()),
+            Err(_) => {}
+        }
+    }
+    if let Ok(lock) = region.rwlock("rwlock", [1_u32; 4]) {
+        let _ = lock.read_within(moment).and_then(|guard| guard.get());
+        let _ = lock.write_within(moment).map(drop);
+    }
+    if let Ok(value) = region.seqlock("seqlock", [true; 3]) {
+        let _ = value.read_within(moment);
+        let _ = value.write_within(&[true; 3], moment);
+    }
+    if let Ok(pool) = region.semaphore("semaphore", 3) {
+        let _ = pool.available();
+        drop(pool.acquire_within(moment));
+    }
+    if let Ok(meeting) = region.barrier("barrier", 2) {
+        let _ = meeting.wait_within(moment);
+    }
+    if let Ok(event) = region.event("event") {
+        let _ = (event.wait_within(moment), event.set(), event.reset());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_hold() {
+        crate::tests::hold("region", region);
+    }
+}
