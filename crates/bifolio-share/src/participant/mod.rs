@@ -145,6 +145,21 @@ impl Participant {
         self.table.slots()
     }
 
+    /// Counts those who have died and were not counted yet.
+    pub(crate) fn notice_deaths(&self) -> Result<()> {
+        self.check()?;
+        for slot in (0..self.table.slots()).map(Slot::new) {
+            let found = self.table.occupancy(slot)?;
+            let Some(holder) = found.holder(slot).filter(|_| found.state == State::Joined) else {
+                continue;
+            };
+            if self.is_dead(holder)? {
+                self.note_death(holder)?;
+            }
+        }
+        Ok(())
+    }
+
     /// All who are or were in the table.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
         let mut members = Vec::new();

@@ -130,6 +130,17 @@ impl Region {
         Ok(self.view().atomic_u64(at!(deaths))?.load()?)
     }
 
+    /// Looks whether somebody has died of whom nobody has noticed it, and counts those; how many have
+    /// died by now. Nothing has to wait for this: the place of the dead and what they held are found
+    /// by who wants them.
+    ///
+    /// # Errors
+    /// What became of the region's bytes; what the system says of their locks.
+    pub fn notice_deaths(&self) -> Result<u64> {
+        self.inner.participant.notice_deaths()?;
+        self.deaths()
+    }
+
     /// Bytes up to which it can grow.
     #[must_use]
     pub fn capacity(&self) -> u64 {

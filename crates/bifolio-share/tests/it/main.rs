@@ -2,11 +2,14 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "sizes and patterns of tests are small")]
 
+#[cfg(unix)]
+mod forks;
 mod format;
 mod hostile;
 mod locks;
 mod members;
 mod mutexes;
 mod regions;
+mod storm;
 mod support;
 mod values;

@@ -193,6 +193,31 @@ fn a_stopped_owner_keeps_the_lock() {
     assert!(matches!(lock.lock().unwrap(), Lock::Unsound(_)));
 }
 
+/// An owner that was killed and whom its parent has not collected: `kill(pid, 0)` says that it lives.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_zombie_has_lost_its_lock() {
+    if child::role().is_some() {
+        let region = of_the_parent();
+        let lock = region.mutex("lock", 0_u64).unwrap();
+        let _guard = sound(lock.lock());
+        return child::point("holding");
+    }
+    let (_dir, path) = place();
+    let region = create(&path);
+    let lock = region.mutex("lock", 0_u64).unwrap();
+    let mut other = child_of(this_test!(), "owner", &path);
+    other.run_to("holding", 1).unwrap();
+    let kill = |signal: &str| {
+        let words = [signal.to_owned(), other.id().to_string()];
+        std::process::Command::new("kill").args(words).status().unwrap().success()
+    };
+    assert!(kill("-KILL"));
+    assert!(matches!(lock.lock_within(Duration::from_secs(20)).unwrap(), Lock::Unsound(_)));
+    assert!(kill("-0"), "nobody has collected it");
+    other.kill().unwrap();
+}
+
 /// What an owner that died left is made even.
 fn even(mut left: Unsound<'_, [u64; 2]>) -> MutexGuard<'_, [u64; 2]> {
     let [one, two] = left.get().unwrap();

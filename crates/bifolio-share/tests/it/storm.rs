@@ -1,0 +1,162 @@
+//! A storm: processes use everything that a region has, and are killed at random moments.
+//!
+//! What a kill *is* here: one process that was somewhere in one of ten kinds of work got SIGKILL, and a new
+//! one took its place. `BIFOLIO_BUDGET=1000` makes 100,000 of them.
+
+use std::time::Duration;
+
+use bifolio_share::{Lock, MutexGuard, Region, Result};
+use bifolio_testkit::{Random, budget, child, this_test};
+
+use crate::support::{child_of, create, of_the_parent, place, soon};
+
+const LONG: Duration = Duration::from_secs(60);
+const PERMITS: u32 = 2;
+const WORKERS: usize = 4;
+
+/// Everything that is shared.
+struct Everything {
+    region: Region,
+    pair: bifolio_share::Mutex<[u64; 2]>,
+    both: bifolio_share::RwLock<[u64; 2]>,
+    numbers: bifolio_share::Seqlock<[u64; 16]>,
+    pool: bifolio_share::Semaphore,
+    /// How many are inside by permit, counted under a lock by those who are.
+    inside: bifolio_share::Mutex<u64>,
+    event: bifolio_share::Event,
+    once: bifolio_share::Once,
+    changed: bifolio_share::Condvar,
+    meeting: bifolio_share::Barrier,
+}
+
+impl Everything {
+    fn of(region: Region) -> Result<Self> {
+        Ok(Self {
+            pair: region.mutex("pair", [0; 2])?,
+            both: region.rwlock("both", [0; 2])?,
+            numbers: region.seqlock("numbers", [0; 16])?,
+            pool: region.semaphore("pool", PERMITS)?,
+            inside: region.mutex("inside", 0)?,
+            event: region.event("event")?,
+            once: region.once("once")?,
+            changed: region.condvar("changed")?,
+            meeting: region.barrier("meeting", 2)?,
+            region,
+        })
+    }
+
+    /// One piece of work of some kind; panics if anything is there that must not be.
+    fn work(&self, random: &mut Random) -> Result<()> {
+        match random.usize(0..10) {
+            0 => {
+                let mut guard = whole(self.pair.lock()?)?;
+                let [one, two] = guard.get()?;
+                guard.set(&[one + 1, two])?;
+                guard.set(&[one + 1, two + 1])?;
+            }
+            1 => {
+                let mut guard = whole(self.both.write_within(LONG)?)?;
+                let [one, two] = guard.get()?;
+                guard.set(&[one + 1, two])?;
+                guard.set(&[one + 1, two + 1])?;
+            }
+            2 | 3 => {
+                let guard = self.both.read_within(LONG)?;
+                if guard.unsound().is_none() {
+                    let [one, two] = guard.get()?;
+                    assert_eq!(one, two, "half an update, and nobody was told");
+                }
+            }
+            4 => self.numbers.write_within(&[random.u64(..); 16], LONG)?,
+            5 => {
+                if let Ok(found) = self.numbers.read_within(LONG) {
+                    assert!(found.iter().all(|one| *one == found[0]), "half a write: {found:?}");
+                }
+            }
+            6 => {
+                let _permit = self.pool.acquire_within(LONG)?;
+                std::hint::black_box(&self.inside);
+            }
+            7 => {
+                let offset = self.region.append(&[7; 24])?;
+                let mut found = [0; 24];
+                self.region.read_at(offset, &mut found)?;
+                assert_eq!(found, [7; 24]);
+            }
+            8 => {
+                self.event.set()?;
+                self.changed.notify_all()?;
+                self.event.reset()?;
+                self.once.call(|_| self.region.append(b"once").map(drop))?;
+            }
+            _ => drop(self.meeting.wait_within(Duration::from_millis(1))),
+        }
+        Ok(())
+    }
+}
+
+/// The guard of two numbers that are the same.
+fn whole(lock: Lock<'_, [u64; 2]>) -> Result<MutexGuard<'_, [u64; 2]>> {
+    match lock {
+        Lock::Sound(guard) => {
+            let [one, two] = guard.get()?;
+            assert_eq!(one, two, "half an update, and nobody was told");
+            Ok(guard)
+        }
+        Lock::Unsound(mut left) => {
+            let [one, two] = left.get()?;
+            assert!(one == two || one == two + 1, "an update is lost: {one}, {two}");
+            left.set(&[one.max(two); 2])?;
+            left.repaired()
+        }
+    }
+}
+
+#[test]
+fn whoever_is_killed_in_a_storm_the_others_lose_nothing_and_every_death_is_counted_once() {
+    if child::role().is_some() {
+        let everything = Everything::of(of_the_parent()).expect("everything");
+        let mut random = Random::from_seed(u64::from(std::process::id()));
+        loop {
+            everything.work(&mut random).expect("it works");
+        }
+    }
+    let (_dir, path) = place();
+    let everything = Everything::of(create(&path)).expect("everything");
+    let region = &everything.region;
+    let mut random = Random::new();
+    let spawn = || child_of(this_test!(), "worker", &path);
+    let mut workers: Vec<_> = (0..WORKERS).map(|_| spawn()).collect();
+    // One that is killed before it joins is nobody's death.
+    let joined = |count: usize| {
+        let alive = |member: &bifolio_share::Member| member.life == bifolio_share::Life::Alive;
+        soon("they join", || {
+            region.members().unwrap().iter().filter(|member| alive(member)).count() == count + 1
+        });
+    };
+    joined(WORKERS);
+    let kills = budget(if cfg!(windows) { 10 } else { 100 });
+    let (mut pairs, mut boths) = (0, 0);
+    for _ in 0..kills {
+        std::thread::sleep(Duration::from_micros(random.u64(0..2000)));
+        let victim = workers.swap_remove(random.usize(0..WORKERS));
+        victim.kill().expect("it is killed");
+        for _ in 0..3 {
+            everything.work(&mut random).expect("it works");
+        }
+        let pair = whole(everything.pair.lock_within(LONG).unwrap()).unwrap().get().unwrap()[0];
+        let both = whole(everything.both.write_within(LONG).unwrap()).unwrap().get().unwrap()[0];
+        assert!(pair >= pairs && both >= boths, "an update is lost");
+        (pairs, boths) = (pair, both);
+        workers.push(spawn());
+        joined(WORKERS);
+    }
+    for worker in workers {
+        worker.kill().expect("it is killed");
+    }
+    assert_eq!(everything.region.notice_deaths().unwrap(), kills + WORKERS as u64);
+    assert_eq!(everything.region.notice_deaths().unwrap(), kills + WORKERS as u64, "once");
+    assert_eq!(everything.pool.available().unwrap(), PERMITS, "a permit is lost");
+    drop(whole(everything.both.try_write().unwrap()).unwrap());
+    println!("{kills} kills, {pairs} updates of one pair, {boths} of the other");
+}
