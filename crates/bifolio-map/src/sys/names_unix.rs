@@ -392,8 +392,17 @@ fn remove_if_dead(spot: &Spot, rights: Rights) -> io::Result<Removed> {
     if !seen.is_file() || lifetime_of(here::marks(&entry, &seen)) == Lifetime::Persistent {
         return Ok(Removed::No);
     }
-    let dead = ask_whether_dead(&entry)?;
-    Ok(if dead { remove_dead(spot, EntryId::of(&seen), rights) } else { Removed::No })
+    if !ask_whether_dead(&entry)? {
+        if !try_lock(&entry, FlockOperation::NonBlockingLockShared)? {
+            // Somebody has EX: it is dead, and being removed. Look again.
+            return Ok(Removed::Yes);
+        }
+        // A last close may have met our SH and left the name to us.
+        if !ask_whether_dead(&entry)? {
+            return Ok(Removed::No);
+        }
+    }
+    Ok(remove_dead(spot, EntryId::of(&seen), rights))
 }
 
 /// Whether nobody else holds an entry; then this opening has EX.

@@ -61,7 +61,7 @@ const SCHEMA: Schema = Schema {
 /// # Errors
 /// [`crate::exit::Exit::Refused`] without permission.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
-    let scope = args.scope.scope();
+    let scope = args.scope.scope()?;
     let consent = args.consent.consent();
     // What the dead of this library left goes by a look at the names, whoever looks.
     let before = files_of(&scope);

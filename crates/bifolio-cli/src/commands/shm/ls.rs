@@ -49,7 +49,7 @@ const SCHEMA: Schema = Schema {
 /// # Errors
 /// [`Exit::NotFound`] for a directory that is not there.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
-    let scope = args.scope.scope();
+    let scope = args.scope.scope()?;
     let entries = names::list(&scope)?;
     if entries.is_empty() {
         context.message("there are no names");

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     drop(region);
     match &args.target.region {
         Target::Path(path) => std::fs::remove_file(path).at(path)?,
-        Target::Name(_) => match names::unlink(&args.target.name()?, &args.target.scope.scope()) {
+        Target::Name(_) => match names::unlink(&args.target.name()?, &args.target.scope.scope()?) {
             // It went with us, its last user.
             Err(error) if error.kind() == bifolio::map::ErrorKind::NotFound => {}
             other => other?,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use bifolio::map::names::{Name, Scope};
 use bifolio::share::{Region, RegionOptions};
 
-use crate::failure::CliError;
+use crate::failure::{CliError, Locate};
 
 /// A region on the command line: with a `/` in it (`./region`) a path, otherwise a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +46,16 @@ pub(super) struct ScopeArgs {
 
 impl ScopeArgs {
     /// The names that are meant.
-    pub(super) fn scope(&self) -> Scope {
-        match &self.directory {
-            Some(directory) => Scope::Directory(directory.as_path().into()),
+    pub(super) fn scope(&self) -> Result<Scope, CliError> {
+        Ok(match &self.directory {
+            Some(directory) => {
+                // Windows' names of a directory are not in it, and would not miss it.
+                std::fs::metadata(directory).at(directory)?;
+                Scope::Directory(directory.as_path().into())
+            }
             None if self.machine => Scope::Machine,
             None => Scope::Session,
-        }
+        })
     }
 }
 
@@ -74,7 +78,7 @@ impl TargetArgs {
 
     /// Joins it, or makes it, as the options say.
     pub(super) fn open(&self, options: RegionOptions) -> Result<Region, CliError> {
-        let options = options.label("bifolio shm").scope(self.scope.scope());
+        let options = options.label("bifolio shm").scope(self.scope.scope()?);
         let region = match &self.region {
             Target::Path(path) => options.open(path),
             Target::Name(_) => options.named(&self.name()?),
