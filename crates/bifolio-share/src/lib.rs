@@ -56,6 +56,7 @@ mod error;
 ))]
 mod kills;
 mod lock;
+mod objects;
 mod participant;
 mod region;
 pub mod shared;
@@ -66,6 +67,7 @@ pub use lock::{
     Barrier, Condvar, Event, Leader, Lock, Mutex, MutexGuard, Once, Permit, ReadGuard, RwLock,
     Semaphore, Seqlock, Turn, Unsound, Waited, Why,
 };
+pub use objects::{Evicted, Object, ObjectEntry, Objects, ObjectsOptions, Removal};
 pub use participant::{Holder, Life, MAX_SLOTS, Member, Slot};
 pub use region::{NamedObject, Region, RegionOptions};
 pub use shared::Shared;

@@ -48,6 +48,12 @@ bifolio_testkit::seeded_bugs! {
         TornRead,
         /// A value is called whole after its first half.
         HalfWritten,
+        /// A reader does not look whether the name still leads to what it has pinned.
+        NameNotChecked,
+        /// Whoever removes an object does not ask whether it is read.
+        PinsNotAsked,
+        /// What a dead writer had begun is left.
+        DeadNotSwept,
         /// A region has its magic word, then the rest of its header.
         MagicFirst,
     }
@@ -414,6 +420,10 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::DoneEarly => Scene::DoOnce,
             Twin::HalfWritten => Scene::Publish,
             Twin::TornRead => return twin.while_on(|| torn(hunt.states)),
+            Twin::NameNotChecked | Twin::PinsNotAsked | Twin::DeadNotSwept => {
+                let hunted = || crate::objects::tests::hunt(Some(twin), hunt.states.min(20_000));
+                return twin.while_on(hunted);
+            }
             Twin::ReadersNotAwaited => return twin.while_on(written_under_a_reader),
         };
         match run(test, scene, Some(twin), Visit::AroundCalls) {

@@ -9,6 +9,7 @@ mod hostile;
 mod locks;
 mod members;
 mod mutexes;
+mod objects;
 mod regions;
 mod storm;
 mod support;
