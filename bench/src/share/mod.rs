@@ -1,6 +1,7 @@
 //! The suite of locks in shared memory.
 
 mod locks;
+mod objects;
 mod takeover;
 
 pub(crate) use takeover::{HOLD, hold};
@@ -19,6 +20,7 @@ pub(crate) const SUITE: Suite = Suite {
 
 fn run(scale: Scale, report: &mut Report) -> Result<()> {
     locks::run(scale, report)?;
+    objects::run(scale, report)?;
     takeover::run(scale, report)
 }
 

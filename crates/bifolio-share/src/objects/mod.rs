@@ -47,10 +47,6 @@ const PIN: std::ops::Range<u64> = 1 << 40..(1 << 40) + 1;
 /// How long somebody may be in the middle of removing what we look at, or of the directory's lock.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Which puts of a process look for what dead writers left: the first and each tenth, by the end of
-/// their number, since a look costs as much as the directory is long.
-const SWEEP_WHEN: &str = "0";
-
 /// What names of ours begin with that are no objects. Names of objects begin with no dot.
 const ASIDE: &str = ".put-";
 
@@ -58,7 +54,9 @@ const ASIDE: &str = ".put-";
 ///
 /// The files are plain: whatever reads files reads them. What is put is there whole or not at all,
 /// whoever is killed meanwhile; it is *written*, not durable. What is read is pinned, and stays what
-/// it was, also if it is replaced or removed meanwhile. On a tmpfs (`/dev/shm`) they are memory.
+/// it was, also if it is replaced or removed meanwhile. On a tmpfs (`/dev/shm`) they are memory. Who may
+/// read them is what the directory and, on Unix, the umask of the process that puts them say; who
+/// evicts has to be able to write them.
 ///
 /// ```
 /// use bifolio_share::{ErrorKind, Objects};
@@ -164,7 +162,7 @@ impl Objects {
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         const DOING: &str = "put";
         let path = self.path(name)?;
-        self.publish(name, bytes, DOING, |aside, _| {
+        self.publish(name, bytes, DOING, Way::Link, |aside| {
             // A link replaces nothing.
             std::fs::hard_link(aside, &path)?;
             // If we die before this, the next one in the lock removes it: it is another name of the
@@ -182,7 +180,7 @@ impl Objects {
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         const DOING: &str = "replace";
         let path = self.path(name)?;
-        self.publish(name, bytes, DOING, |aside, _| std::fs::rename(aside, &path))
+        self.publish(name, bytes, DOING, Way::Rename, |aside| std::fs::rename(aside, &path))
     }
 
     /// Pins an object for reading; `None` if there is none of this name.
@@ -249,7 +247,8 @@ impl Objects {
         name: &str,
         bytes: &[u8],
         doing: &'static str,
-        link: impl Fn(&Path, &Locked<'_>) -> std::io::Result<()>,
+        way: Way,
+        link: impl Fn(&Path) -> std::io::Result<()>,
     ) -> Result<()> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let size = bytes.len() as u64;
@@ -260,7 +259,10 @@ impl Objects {
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let aside = self.directory.join(format!("{ASIDE}{}-{count}", std::process::id()));
-            let outcome = self.publish_from(&aside, bytes, doing, &link);
+            // The first and each tenth look for what dead writers left: a look costs as much as the
+            // directory is long.
+            let care = if count % 10 == 0 { Care::Sweep } else { Care::None };
+            let outcome = self.publish_from(&aside, bytes, doing, way, care, &link);
             match outcome {
                 // Somebody took it for a dead one's before its lock was there.
                 Err(Failure::Gone) => {}
@@ -279,33 +281,32 @@ impl Objects {
         aside: &Path,
         bytes: &[u8],
         doing: &'static str,
-        link: impl Fn(&Path, &Locked<'_>) -> std::io::Result<()>,
+        way: Way,
+        care: Care,
+        link: impl Fn(&Path) -> std::io::Result<()>,
     ) -> std::result::Result<(), Failure> {
         let failed = |error| Failure::of(error, doing, aside);
-        let mut file = File::create_new(aside).map_err(failed)?;
-        let lock = match FileLock::open(aside) {
-            Err(error) if error.kind() == bifolio_map::ErrorKind::NotFound => {
-                return Err(Failure::Gone);
-            }
-            lock => lock.map_err(Error::from)?,
-        };
+        let file = File::create_new(aside).map_err(failed)?;
+        let lock = FileLock::from_file(file.try_clone().map_err(failed)?).map_err(Error::from)?;
         let alive = match lock.lock(PIN, LockKind::Shared, Patience::Try) {
             Err(error) if error.kind() == bifolio_map::ErrorKind::Busy => {
                 return Err(Failure::Gone);
             }
             alive => alive.map_err(Error::from)?,
         };
-        file.write_all(bytes).map_err(failed)?;
-        // Windows gives no new name to what is open for writing.
-        drop(file);
-        let locked = Locked::take(&self.directory)?;
-        if aside.to_string_lossy().ends_with(SWEEP_WHEN) {
+        (&file).write_all(bytes).map_err(failed)?;
+        // A link takes no name away and replaces none, so it needs no lock of the directory.
+        let locked = match (way, care, self.budget) {
+            (Way::Link, Care::None, None) => None,
+            _ => Some(Locked::take(&self.directory)?),
+        };
+        if let (Some(locked), Care::Sweep) = (&locked, care) {
             locked.sweep()?;
         }
-        if let Some(budget) = self.budget {
+        if let (Some(locked), Some(budget)) = (&locked, self.budget) {
             locked.make_room(bytes.len() as u64, budget, doing)?;
         }
-        link(aside, &locked).map_err(failed)?;
+        link(aside).map_err(failed)?;
         drop(alive);
         Ok(())
     }
@@ -313,6 +314,22 @@ impl Objects {
     fn path(&self, name: &str) -> Result<PathBuf> {
         Ok(self.directory.join(Name::new(name)?.as_str()))
     }
+}
+
+/// How a file that was written aside gets its name.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// If nobody has it.
+    Link,
+    /// From whoever has it.
+    Rename,
+}
+
+/// Whether a put looks for what dead writers left.
+#[derive(Clone, Copy, Debug)]
+enum Care {
+    None,
+    Sweep,
 }
 
 /// Why something was not published.

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
-use super::{cut, files, full, growth, named, share, together};
+use super::{cut, files, full, growth, named, objects, share, together};
 use crate::exit::Exit;
 use crate::failure::{CliError, Locate};
 use crate::interrupt;
@@ -26,6 +26,7 @@ const ROLES: &[(&str, Role)] = &[
     ("full-disk", full::play),
     ("grow", growth::play),
     ("named", named::play),
+    ("objects", objects::play),
     ("share", share::play),
     ("take-turns", together::play),
     ("truncate", cut::play),

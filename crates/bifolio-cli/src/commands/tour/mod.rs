@@ -14,6 +14,7 @@ mod growth;
 mod input;
 mod lengths;
 mod named;
+mod objects;
 mod private;
 mod report;
 mod residency;
@@ -96,6 +97,7 @@ const STOPS: &[&dyn Stop] = &[
     &residency::Residency,
     &flight::Flight,
     &share::Share,
+    &objects::Objects,
 ];
 
 fn stop_names() -> clap::builder::PossibleValuesParser {
