@@ -397,6 +397,11 @@ fn remove_if_dead(spot: &Spot, rights: Rights) -> io::Result<Removed> {
             // Somebody has EX: it is dead, and being removed. Look again.
             return Ok(Removed::Yes);
         }
+        if entry.metadata()?.nlink() == 0 {
+            // Removed; whoever has SH now came too late, as we did. A dead one that has its name is
+            // nobody's to hold: the first to look gets EX, and keeps it until the name is gone.
+            return Ok(Removed::Yes);
+        }
         // A last close may have met our SH and left the name to us.
         if !ask_whether_dead(&entry)? {
             return Ok(Removed::No);

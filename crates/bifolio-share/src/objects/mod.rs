@@ -261,7 +261,7 @@ impl Objects {
             let aside = self.directory.join(format!("{ASIDE}{}-{count}", std::process::id()));
             // The first and each tenth look for what dead writers left: a look costs as much as the
             // directory is long.
-            let care = if count % 10 == 0 { Care::Sweep } else { Care::None };
+            let care = if count.is_multiple_of(10) { Care::Sweep } else { Care::None };
             let outcome = self.publish_from(&aside, bytes, doing, way, care, &link);
             match outcome {
                 // Somebody took it for a dead one's before its lock was there.
