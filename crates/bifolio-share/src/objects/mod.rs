@@ -195,6 +195,10 @@ impl Objects {
                 Err(error) if error.kind() == bifolio_map::ErrorKind::NotFound => return Ok(None),
                 section => section?,
             };
+            if broken!(NameNotChecked) {
+                // Long enough for whoever removes.
+                std::thread::sleep(Duration::from_micros(200));
+            }
             let lock = Arc::new(FileLock::of_section(&section)?);
             let pin = lock.lock_owned(PIN, LockKind::Shared, Patience::For(LONGEST))?;
             // After the lock: the remover may have come before it.

@@ -1,6 +1,7 @@
 //! What objects need, and what happens without it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bifolio_testkit::budget;
 use bifolio_testkit::bugs::Verdict;
@@ -9,28 +10,40 @@ use super::{ASIDE, Objects};
 use crate::ErrorKind;
 use crate::kills::Twin;
 
-/// Gets an object again and again that another thread removes and puts; whether one was there without
-/// its name. What is pinned keeps it.
+/// Gets an object again and again that another thread removes and puts with another number; whether
+/// what was got ever was another one than what has the name. What is pinned keeps it.
 fn nameless(rounds: u64) -> Verdict {
     let dir = tempfile::tempdir().expect("a directory");
     let objects = Objects::open(dir.path()).expect("objects");
     let done = AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                objects.put("object", b"bytes").expect("a put");
+            for number in 0_u64.. {
+                objects.put("object", &number.to_ne_bytes()).expect("a put");
                 while objects.remove("object").is_err() && !done.load(Ordering::Relaxed) {}
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
             }
         });
         let path = dir.path().join("object");
-        let found = (0..rounds).find(|_| {
-            let object = objects.get("object").expect("a get");
-            object.is_some() && !path.exists()
-        });
+        // Rounds are objects that were there; how often none is depends on the other thread.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let (mut got, mut other) = (0, false);
+        while got < rounds && !other && Instant::now() < deadline {
+            if let Some(object) = objects.get("object").expect("a get") {
+                got += 1;
+                other = std::fs::read(&path).ok() != object.to_vec().ok();
+            } else {
+                std::thread::yield_now();
+            }
+        }
         done.store(true, Ordering::Relaxed);
-        match found {
-            Some(round) => Verdict::Caught { by: "a name that is gone".into(), after: round + 1 },
-            None => Verdict::Missed { after: rounds },
+        assert!(got > 0, "the other thread puts nothing");
+        if other {
+            Verdict::Caught { by: "another object".into(), after: got }
+        } else {
+            Verdict::Missed { after: got }
         }
     })
 }
