@@ -37,17 +37,19 @@ fn announce(text: &str, path: &Path, who: &str) -> io::Result<Foreign> {
 #[test]
 fn a_name_that_leads_to_a_file_at_the_word_of_another_user_is_refused() {
     let (_dir, path) = file_of(b"not for everybody to choose");
-    let text = own_name("word");
-    // What this user says is believed: the state is as the library reads it.
+    // Each object has a name of its own: a test beside this one that lists names may have the one
+    // before for a moment yet.
+    let text = own_name("word of the owner");
     let probe = Section::create_named(&name(&text), 1).unwrap();
     let list = names::list(&Scope::Session).unwrap();
     let this_user = list.iter().find(|entry| entry.name() == text).unwrap().owner().to_owned();
     drop(probe);
+    // What this user says is believed: the state is as the library reads it.
+    let text = own_name("word");
     let own = announce(&text, &path, &format!("O:{this_user}D:(A;;GA;;;WD)")).unwrap();
     let section = Section::open_named(&name(&text)).unwrap();
     assert_eq!(section.path(), Some(&*path));
     drop((section, own));
-    // Another name: a test beside this one that lists names may have that object for a moment yet.
     let text = own_name("word of another");
     let theirs = match announce(&text, &path, SOMEBODY) {
         Err(error) => {
