@@ -40,8 +40,10 @@ fn nanoseconds_near_a_second_carry_and_never_fail() {
     fn ends_by_its_time(view: &View<ReadWrite>, time: Duration) {
         let (started, mut early) = (Instant::now(), 0);
         while wait(view, 0, 0, Some(time)).unwrap() != Wake::TimedOut {
+            // Some systems wake for no reason, and more so when other tests wake theirs. A wait that is
+            // refused gets here in no time.
             early += 1;
-            assert!(early < 100, "{time:?} does not end a wait, it is refused");
+            assert!(early < 100_000, "{time:?} does not end a wait, it is refused");
         }
         assert!(started.elapsed() >= time);
     }
