@@ -52,6 +52,9 @@ const ASIDE: &str = ".put-";
 
 /// A set of named byte strings that processes share, one file each.
 ///
+/// The directory is theirs alone: **every plain file in it is an object**, whoever put it there, and may be
+/// evicted, but for names that begin with a dot.
+///
 /// The files are plain: whatever reads files reads them. What is put is there whole or not at all,
 /// whoever is killed meanwhile; it is *written*, not durable. What is read is pinned, and stays what
 /// it was, also if it is replaced or removed meanwhile. On a tmpfs (`/dev/shm`) they are memory. Who may

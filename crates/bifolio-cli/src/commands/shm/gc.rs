@@ -77,7 +77,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
             Value::path(path),
             "bifolio".into(),
             Value::Missing,
-            "dead".into(),
+            // Or somebody closed it in good order just then.
+            "gone".into(),
             "removed".into(),
         ]);
     }
