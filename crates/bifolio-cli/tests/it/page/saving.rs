@@ -37,22 +37,40 @@ fn runs(tree: &Path) -> Vec<(String, Vec<Json>)> {
         .collect()
 }
 
-#[test]
-fn what_was_saved_is_in_memory_again_and_nothing_else() {
+/// Saves, chills and restores once: what of the outcome is not what it should be.
+fn saved_and_restored() -> Result<(), String> {
     let (_dir, tree, set) = saved_tree();
     let (before, size) = (runs(&tree), resident(&tree));
     chill(&tree);
     let told = record(&["page", "restore", text(&set)], 0);
-    assert_eq!(runs(&tree), before);
-    assert_eq!((number(&told, "files"), number(&told, "read_in")), (11, size));
-    assert!(number(&told, "from_disk") >= size, "{told}");
     // From stdin, and nothing is missing.
+    let after = runs(&tree);
     let again = bifolio(&["page", "restore", "-", "--json"])
         .write_stdin(fs::read(&set).expect("read"))
         .output()
         .expect("it runs");
-    let told: Json = serde_json::from_str(&stdout(&again)).expect("JSON");
-    assert_eq!((number(&told, "already"), number(&told, "read_in")), (size, 0));
+    let again: Json = serde_json::from_str(&stdout(&again)).expect("JSON");
+    let wrong = if after != before {
+        format!("{before:?} became {after:?}")
+    } else if (number(&told, "files"), number(&told, "read_in")) != (11, size)
+        || number(&told, "from_disk") < size
+    {
+        format!("{size} bytes in memory: {told}")
+    } else if (number(&again, "already"), number(&again, "read_in")) != (size, 0) {
+        format!("a second time: {size} bytes in memory: {again}")
+    } else {
+        return Ok(());
+    };
+    Err(wrong)
+}
+
+#[test]
+fn what_was_saved_is_in_memory_again_and_nothing_else() {
+    // The page cache is the whole machine's: what runs beside may drop a page or keep one for a
+    // moment. What restoring itself does wrong, it does every time.
+    let wrong: Vec<_> =
+        std::iter::repeat_with(saved_and_restored).take(4).map_while(Result::err).collect();
+    assert!(wrong.len() < 4, "{wrong:#?}");
 }
 
 #[test]
