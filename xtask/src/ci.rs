@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: every check in order, and a table at the end.
 
 mod checks;
+pub(crate) mod failures;
 mod report;
 pub(crate) mod skips;
 
@@ -91,6 +92,7 @@ pub(crate) fn verb(words: &[String]) -> Result<ExitCode, Stop> {
     };
     let rows: Vec<Row> = chosen.iter().map(|check| run(check, &workspace, &troubles)).collect();
 
+    print!("{}", report::failures(&rows));
     print!("{}", report::table(&rows));
     let acceptable = rows.iter().all(|row| match &row.outcome {
         Outcome::Failed(_) => false,

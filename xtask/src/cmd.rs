@@ -1,7 +1,7 @@
 //! Running other programs: shown, bounded in time, never reading the terminal.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -85,6 +85,22 @@ impl Cmd {
         println!("$ {}", self.shown());
         let status = self.finish(self.spawn(self.command())?)?;
         self.judge(status)
+    }
+
+    /// Runs it as [`run`](Self::run) does, and reads its stdout on the way.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); after the first line follows what `digest` makes of its stdout.
+    pub(crate) fn run_digesting(&self, digest: impl FnOnce(&str) -> String) -> Result<(), String> {
+        println!("$ {}", self.shown());
+        let mut command = self.command();
+        command.stdout(Stdio::piped());
+        let mut child = self.spawn(command)?;
+        let pieces = shown(collect(child.stdout.take()));
+        let ended = self.finish(child).and_then(|status| self.judge(status));
+        // A program that was killed has said something too.
+        let stdout = gather(&pieces, Instant::now() + AFTERWARDS);
+        ended.map_err(|why| format!("{why}\n{}", digest(&String::from_utf8_lossy(&stdout))))
     }
 
     /// Runs it silently and returns what it wrote to stdout.
@@ -198,6 +214,21 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     received
 }
 
+/// Writes the pieces to our stdout on their way.
+fn shown(pieces: Receiver<Vec<u8>>) -> Receiver<Vec<u8>> {
+    let (passed_on, received) = mpsc::channel();
+    thread::spawn(move || {
+        for piece in pieces {
+            // Nobody to show it to is no reason to stop: the outcome counts.
+            let _ = std::io::stdout().lock().write_all(&piece);
+            if passed_on.send(piece).is_err() {
+                return; // nobody waits any more
+            }
+        }
+    });
+    received
+}
+
 /// What was read until the pipe was closed, or until `patience` ended.
 fn gather(pieces: &Receiver<Vec<u8>>, patience: Instant) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -255,6 +286,15 @@ mod tests {
         assert_eq!(Cmd::new("echo").arg("one").output().unwrap(), "one\n");
         let why = Cmd::new("sh").args(["-c", "echo lost >&2; exit 1"]).output().unwrap_err();
         assert!(why.ends_with("lost"), "{why}");
+    }
+
+    #[test]
+    fn what_a_failing_command_wrote_is_digested() {
+        let last = |text: &str| text.lines().last().unwrap_or_default().to_owned();
+        let cmd = |script| Cmd::new("sh").args(["-c", script]);
+        let why = cmd("echo one; echo two; exit 1").run_digesting(last).unwrap_err();
+        assert!(why.ends_with("exit status: 1\ntwo"), "{why}");
+        cmd("echo three").run_digesting(|_| unreachable!("it succeeded")).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use crate::ci::Done;
+use crate::ci::{Done, failures};
 use crate::workspace::Workspace;
 use crate::{Stop, after_dashes};
 
@@ -26,5 +26,5 @@ fn run(workspace: &Workspace, filter: &[String]) -> Result<(), String> {
         // memory panics on atomics of mixed sizes.
         .env("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-disable-weak-memory-emulation")
         .env("CARGO_TARGET_DIR", workspace.target.join("miri"))
-        .run()
+        .run_digesting(failures::in_output)
 }

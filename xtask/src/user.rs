@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::ci::{Done, skips};
+use crate::ci::{Done, failures, skips};
 use crate::cmd::Cmd;
 use crate::workspace::Workspace;
 
@@ -47,7 +47,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Done, String> {
                 .env(skips::VARIABLE, &skipped)
                 .env("BIFOLIO_BUDGET", workspace.budget.to_string())
                 .env("CARGO_BIN_EXE_bifolio", &command)
-                .run()
+                .run_digesting(failures::in_output)
         });
         outcomes.fold(Ok(()), Result::and)
     })?;

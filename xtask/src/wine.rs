@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::ci::Done;
+use crate::ci::{Done, failures};
 use crate::cmd::Cmd;
 use crate::need::find_program;
 use crate::workspace::Workspace;
@@ -48,7 +48,7 @@ fn test(workspace: &Workspace, words: &[String]) -> Result<(), String> {
     wine.with_environment(cargo)
         .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", &wine.program)
         .limit(workspace.budget.seconds(LIMIT_SECONDS))
-        .run()
+        .run_digesting(failures::in_output)
 }
 
 impl Wine {

@@ -1,6 +1,6 @@
 //! The table of checks, in the order in which they run: quick ones first.
 
-use super::{Done, skips};
+use super::{Done, failures, skips};
 use crate::cmd::Cmd;
 use crate::need::{self, Need};
 use crate::workspace::{Loom, Workspace};
@@ -206,13 +206,15 @@ fn test(workspace: &Workspace) -> Result<Done, String> {
 /// Runs tests that may find that they cannot run here, and says how many did, and why.
 fn run_counting_skips(workspace: &Workspace, name: &str, tests: Cmd) -> Result<Done, String> {
     let file = workspace.target.join(format!("skips-{name}"));
-    skips::counting_skips(&file, || tests.env(skips::VARIABLE, &file).run())
+    skips::counting_skips(&file, || {
+        tests.env(skips::VARIABLE, &file).run_digesting(failures::in_output)
+    })
 }
 
 fn doctest(workspace: &Workspace) -> Result<Done, String> {
     workspace
         .cargo(&["test", "--workspace", "--doc", "--no-fail-fast"])
-        .run()
+        .run_digesting(failures::in_output)
         .map(|()| Done::Passed)
 }
 
@@ -265,7 +267,7 @@ fn emulated(workspace: &Workspace) -> Result<Done, String> {
             "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
             "qemu-aarch64 -L /usr/aarch64-linux-gnu",
         )
-        .run()
+        .run_digesting(failures::in_output)
         .map(|()| Done::Passed)
 }
 
@@ -286,7 +288,7 @@ fn loom(workspace: &Workspace) -> Result<Done, String> {
         .env("RUSTFLAGS", "--cfg loom")
         // Other flags make everything again; its own folder keeps the ordinary build warm.
         .env("CARGO_TARGET_DIR", workspace.target.join("loom"))
-        .run()
+        .run_digesting(failures::in_output)
         .map(|()| Done::Passed)
 }
 

@@ -11,6 +11,17 @@ pub(super) struct Row {
     pub(super) took: Duration,
 }
 
+/// All that is known of what failed, once more: a long log is read from its end.
+pub(super) fn failures(rows: &[Row]) -> String {
+    let mut told = String::new();
+    for row in rows {
+        if let Outcome::Failed(why) = &row.outcome {
+            let _ = writeln!(told, "\n──── {} failed: {}", row.name, why.trim_end());
+        }
+    }
+    told
+}
+
 pub(super) fn table(rows: &[Row]) -> String {
     let mut table = format!("\n{:<14} {:<8} {:>7}\n", "check", "result", "seconds");
     for row in rows {
@@ -63,6 +74,11 @@ mod tests {
     #[test]
     fn the_summary_counts_what_ran_and_what_was_skipped_but_not_what_is_absent() {
         assert_eq!(summary(&rows()), "1 passed, 1 failed, 1 skipped");
+    }
+
+    #[test]
+    fn what_failed_is_told_whole() {
+        assert_eq!(failures(&rows()), "\n──── b failed: line one\nline two\n");
     }
 
     #[test]
