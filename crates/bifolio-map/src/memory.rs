@@ -11,11 +11,12 @@
 //!   kernel, so racing writers cannot make it undefined;
 //! - a page that the system cannot supply is a [`Stop::Fault`].
 //!
-//! Fields are private to this file and `memory/pages.rs`. It knows nothing about files' names, errors or modes.
+//! Fields are private to this file and those in `memory/`. It knows nothing about files' names, errors or modes.
 #![expect(unsafe_code, reason = "owns mappings and hands their addresses to the guarded routines")]
 
 mod locked;
 mod pages;
+mod words;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
@@ -24,10 +25,11 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::fault::guard::{self, AtomicWord, Fault, Word};
+use crate::fault::guard::{self, Fault, Word};
 use crate::range::{Window, inside, pages_touching};
 use crate::sys::{self, Object, Protection};
 use locked::Locked;
+pub(crate) use words::WordAt;
 
 /// Why an access did not happen, or not all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,6 @@ pub(crate) enum Stop {
 #[derive(Debug)]
 pub(crate) struct Memory {
     kind: Kind,
-    writable: Writable,
     locked: Locked,
 }
 
@@ -78,8 +79,8 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn new(kind: Kind, writable: Writable) -> Arc<Self> {
-        Arc::new(Self { kind, writable, locked: Locked::default() })
+    fn new(kind: Kind) -> Arc<Self> {
+        Arc::new(Self { kind, locked: Locked::default() })
     }
 }
 
@@ -103,6 +104,7 @@ pub(crate) struct Span {
     memory: Arc<Memory>,
     base: NonNull<u8>,
     size: usize,
+    writable: Writable,
 }
 
 // SAFETY: every access goes through the guarded routines, which may race by design.
@@ -121,8 +123,8 @@ pub(crate) enum Place {
 impl Span {
     /// A span of no bytes.
     pub(crate) fn empty() -> Self {
-        let memory = Memory::new(Kind::Empty, Writable::Yes);
-        Self { memory, base: NonNull::dangling(), size: 0 }
+        let memory = Memory::new(Kind::Empty);
+        Self { memory, base: NonNull::dangling(), size: 0, writable: Writable::Yes }
     }
 
     /// Maps `size` bytes from `offset` of an object. The caller has compared with its length.
@@ -146,10 +148,10 @@ impl Span {
         };
         let base = sys::map(object, protection, window.map_offset, window.map_size, at)?;
         let kind = Kind::Mapped { base, size: window.map_size };
-        let memory = Memory::new(kind, writable(protection));
+        let memory = Memory::new(kind);
         // SAFETY: the window puts the lead inside the mapping.
         let base = unsafe { base.add(window.lead) };
-        Ok(Self { memory, base, size })
+        Ok(Self { memory, base, size, writable: writable(protection) })
     }
 
     /// Reserves addresses for `capacity` bytes from `offset`, of which the first `size` are there.
@@ -163,8 +165,8 @@ impl Span {
     ) -> io::Result<Self> {
         let reservation = sys::reserve(object, protection, offset, capacity)?;
         let base = reservation.base;
-        let memory = Memory::new(Kind::Reserved(reservation), writable(protection));
-        let span = Self { memory, base, size: capacity };
+        let memory = Memory::new(Kind::Reserved(reservation));
+        let span = Self { memory, base, size: capacity, writable: writable(protection) };
         span.extend(object, protection, offset, size)?;
         Ok(span)
     }
@@ -201,8 +203,8 @@ impl Span {
         // SAFETY: the layout is not empty.
         let base = unsafe { alloc_zeroed(layout) };
         let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
-        let memory = Memory::new(Kind::Heap { base, layout }, Writable::Yes);
-        Ok(Self { memory, base, size })
+        let memory = Memory::new(Kind::Heap { base, layout });
+        Ok(Self { memory, base, size, writable: Writable::Yes })
     }
 
     /// A part of this span, in the same memory.
@@ -212,7 +214,8 @@ impl Span {
         }
         // SAFETY: the start lies inside the span, so inside the mapping.
         let base = unsafe { self.base.add(range.start) };
-        Some(Self { memory: Arc::clone(&self.memory), base, size: range.len() })
+        let memory = Arc::clone(&self.memory);
+        Some(Self { memory, base, size: range.len(), writable: self.writable })
     }
 
     /// Bytes in the span.
@@ -262,7 +265,7 @@ impl Span {
                 *map_size = end - kept.start;
             }
         }
-        Ok(Self { memory: self.memory, base, size })
+        Ok(Self { memory: self.memory, base, size, writable: self.writable })
     }
 
     /// The address of `size` bytes at `offset`, if they lie inside.
@@ -276,20 +279,10 @@ impl Span {
     /// As [`at`](Self::at), for writing.
     #[inline]
     fn at_mut(&self, offset: u64, size: usize) -> Result<*mut u8, Stop> {
-        if self.memory.writable == Writable::No {
+        if self.writable == Writable::No {
             return Err(Stop::ReadOnly);
         }
         self.at(offset, size)
-    }
-
-    /// As [`at_mut`](Self::at_mut), for an atomic word.
-    #[inline]
-    fn at_word<W>(&self, offset: u64) -> Result<*mut u8, Stop> {
-        let at = self.at(offset, size_of::<W>())?;
-        if !at.addr().is_multiple_of(size_of::<W>()) {
-            return Err(Stop::Misaligned);
-        }
-        Ok(at)
     }
 
     /// Does a guarded access.
@@ -414,90 +407,12 @@ impl Span {
         self.guarded(|| unsafe { W::load(at) })
     }
 
-    /// Loads an aligned word with acquire ordering.
-    #[inline]
-    pub(crate) fn load_acquire<W: Word>(&self, offset: u64) -> Result<W, Stop> {
-        let at = self.at_word::<W>(offset)?;
-        // SAFETY: `at` is mapped for as long as the span lives.
-        self.guarded(|| unsafe { W::load_acquire(at) })
-    }
-
     /// Stores a word to any address; an aligned one in one piece, with release ordering.
     #[inline]
     pub(crate) fn store<W: Word>(&self, offset: u64, value: W) -> Result<(), Stop> {
         let at = self.at_mut(offset, size_of::<W>())?;
         // SAFETY: `at` is mapped writable for as long as the span lives.
         self.guarded(|| unsafe { W::store(at, value) })
-    }
-
-    /// Whether an atomic word may lie at `offset`.
-    pub(crate) fn check_word<W>(&self, offset: u64) -> Result<(), Stop> {
-        self.at_word::<W>(offset).map(drop)
-    }
-
-    /// The address of an atomic word for read-modify-writes.
-    #[inline]
-    fn at_atomic<W>(&self, offset: u64) -> Result<*mut u8, Stop> {
-        let at = self.at_word::<W>(offset)?;
-        if self.memory.writable == Writable::No {
-            return Err(Stop::ReadOnly);
-        }
-        if !guard::HAS_ATOMICS {
-            return Err(Stop::NoAtomics);
-        }
-        Ok(at)
-    }
-
-    /// Stores and gives back what was there.
-    #[inline]
-    pub(crate) fn swap<W: AtomicWord>(&self, offset: u64, value: W) -> Result<W, Stop> {
-        let at = self.at_atomic::<W>(offset)?;
-        // SAFETY: aligned, and mapped writable for as long as the span lives.
-        self.guarded(|| unsafe { W::swap(at, value) })
-    }
-
-    /// Adds and gives back what was there.
-    #[inline]
-    pub(crate) fn add<W: AtomicWord>(&self, offset: u64, value: W) -> Result<W, Stop> {
-        let at = self.at_atomic::<W>(offset)?;
-        // SAFETY: as above.
-        self.guarded(|| unsafe { W::add(at, value) })
-    }
-
-    /// Stores `new` if `expected` is there; gives back what was there.
-    #[inline]
-    pub(crate) fn compare_exchange<W: AtomicWord>(
-        &self,
-        offset: u64,
-        expected: W,
-        new: W,
-    ) -> Result<W, Stop> {
-        let at = self.at_atomic::<W>(offset)?;
-        // SAFETY: as above.
-        self.guarded(|| unsafe { W::compare_exchange(at, expected, new) })
-    }
-
-    /// Waits while the word at `offset` has the value `expected`.
-    pub(crate) fn wait(
-        &self,
-        offset: u64,
-        expected: u32,
-        timeout: Option<std::time::Duration>,
-    ) -> Result<sys::Waited, Stop> {
-        let at = self.at_word::<u32>(offset)?;
-        // SAFETY: aligned, and mapped for as long as the span lives.
-        match unsafe { sys::wait(at, expected, timeout) } {
-            // A page that is there after all was only being mapped anew.
-            sys::Waited::Fault => self.load::<u32>(offset).map(|_| sys::Waited::Woken),
-            outcome => Ok(outcome),
-        }
-    }
-
-    /// Wakes waiters of the word at `offset`.
-    pub(crate) fn wake(&self, offset: u64, count: u32) -> Result<u32, Stop> {
-        let at = self.at_word::<u32>(offset)?;
-        // SAFETY: as above.
-        Ok(unsafe { sys::wake(at, count) })
     }
 }
 

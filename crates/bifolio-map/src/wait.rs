@@ -55,11 +55,13 @@ pub fn wait<M: Shared>(
     expected: u32,
     timeout: Option<Duration>,
 ) -> Result<Wake> {
-    // The load says whether the page is there, and saves the system call when the word changed.
-    if view.atomic_u32(offset)?.load()? != expected {
-        return Ok(Wake::Changed);
-    }
-    let waited = view.span.wait(offset, expected, timeout);
+    let waited = view.span.word(offset).and_then(|word| {
+        // The load says whether the page is there, and saves the system call when the word changed.
+        if word.load_acquire()? != expected {
+            return Ok(Waited::Changed);
+        }
+        word.wait(expected, timeout)
+    });
     match waited.map_err(|stop| view.explain(stop, Doing::Load, offset, 4))? {
         Waited::Changed => Ok(Wake::Changed),
         Waited::TimedOut => Ok(Wake::TimedOut),
@@ -85,5 +87,7 @@ pub fn wake_all<M: Shared>(view: &View<M>, offset: u64) -> Result<u32> {
 }
 
 fn wake<M: Shared>(view: &View<M>, offset: u64, count: u32) -> Result<u32> {
-    view.span.wake(offset, count).map_err(|stop| view.explain(stop, Doing::Load, offset, 4))
+    let word = view.span.word::<u32>(offset);
+    let word = word.map_err(|stop| view.explain(stop, Doing::Load, offset, 4))?;
+    Ok(word.wake(count))
 }

@@ -7,7 +7,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{arch, inline};
+use super::{arch, inline, writes};
 
 /// An access that the system could not satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +131,8 @@ macro_rules! word {
 
             #[inline]
             unsafe fn store(at: *mut u8, value: Self) -> Result<(), Fault> {
-                // SAFETY: the caller's promise is the routine's.
-                let stored = unsafe { arch::$store(at, value.into()) };
+                // SAFETY: the caller's promise is the store's.
+                let stored = unsafe { writes::$store(at, value.into()) };
                 if stored.fault == 0 { Ok(()) } else { Err(Fault { done: 0 }) }
             }
         }
@@ -169,14 +169,14 @@ macro_rules! atomic_word {
         impl AtomicWord for $word {
             #[inline]
             unsafe fn swap(at: *mut u8, value: Self) -> Result<Self, Fault> {
-                // SAFETY: the caller's promise is the routine's.
-                outcome(unsafe { arch::$swap(at, value.into()) }).map(|value| value as $word)
+                // SAFETY: the caller's promise is the access's.
+                outcome(unsafe { writes::$swap(at, value.into()) }).map(|value| value as $word)
             }
 
             #[inline]
             unsafe fn add(at: *mut u8, value: Self) -> Result<Self, Fault> {
-                // SAFETY: the caller's promise is the routine's.
-                outcome(unsafe { arch::$add(at, value.into()) }).map(|value| value as $word)
+                // SAFETY: the caller's promise is the access's.
+                outcome(unsafe { writes::$add(at, value.into()) }).map(|value| value as $word)
             }
 
             #[inline]
@@ -185,8 +185,8 @@ macro_rules! atomic_word {
                 expected: Self,
                 new: Self,
             ) -> Result<Self, Fault> {
-                // SAFETY: the caller's promise is the routine's.
-                outcome(unsafe { arch::$cas(at, expected.into(), new.into()) })
+                // SAFETY: the caller's promise is the access's.
+                outcome(unsafe { writes::$cas(at, expected.into(), new.into()) })
                     .map(|value| value as $word)
             }
         }
@@ -195,7 +195,7 @@ macro_rules! atomic_word {
 
 #[allow(clippy::cast_possible_truncation, reason = "the routines have these widths")]
 mod atomic_words {
-    use super::{AtomicWord, Fault, arch, outcome};
+    use super::{AtomicWord, Fault, outcome, writes};
 
     atomic_word!(u32, swap_32, add_32, cas_32);
 
@@ -216,8 +216,8 @@ mod atomic_words {
         }
 
         unsafe fn compare_exchange(at: *mut u8, expected: Self, new: Self) -> Result<Self, Fault> {
-            // SAFETY: the caller's promise is the routine's.
-            outcome(unsafe { arch::cas_64(at, expected, new) })
+            // SAFETY: the caller's promise is the access's.
+            outcome(unsafe { writes::cas_64(at, expected, new) })
         }
     }
 

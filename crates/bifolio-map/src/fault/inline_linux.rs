@@ -1,4 +1,4 @@
-//! The inlined loads of Linux, and the section that lists them.
+//! The inlined loads of Linux, and the section that lists them and the inlined writes.
 #![expect(unsafe_code, reason = "loads by inline assembly")]
 
 use std::arch::asm;
@@ -36,6 +36,8 @@ macro_rules! listed {
         )
     };
 }
+
+pub(in super::super) use listed;
 
 macro_rules! load {
     ($name:ident, $x86:literal, $arm:literal) => {
@@ -118,7 +120,7 @@ unsafe extern "C" {
     static STOP: Entry;
 }
 
-// Keeps the section in being in programs that inline no load, so that its ends are defined.
+// Keeps the section in being in programs that inline no access, so that its ends are defined.
 std::arch::global_asm!(
     ".pushsection bifolio_inline_0_1,\"aR\",@progbits",
     ".balign 4",
@@ -127,7 +129,7 @@ std::arch::global_asm!(
     ".popsection",
 );
 
-/// The fix-up of the inlined load at `pc`. Linear: a program has some hundreds of entries, and a
+/// The fix-up of the inlined access at `pc`. Linear: a program has some hundreds of entries, and a
 /// fault costs microseconds anyway.
 pub(in super::super) fn recover(pc: usize) -> Option<usize> {
     // SAFETY: both symbols are the linker's bounds of the section that only `listed!` and the

@@ -5,7 +5,7 @@
 //! 1. **Access.** `guard.rs` copies, loads and stores by a few routines in assembly
 //!    (`x86_64.rs`, `aarch64.rs`, `x86.rs`), whose instructions that may fault are listed in a
 //!    table (`table.rs`), and, where it pays, by single inlined instructions that list themselves
-//!    (`inline.rs`).
+//!    (`inline.rs`, `inline_writes.rs`).
 //! 2. **Recovery.** When such an instruction faults, the system calls our handler
 //!    (`handler_unix.rs`: `SIGBUS`; `handler_windows.rs`: a vectored exception handler). It looks
 //!    up the program counter in the table and continues at the fix-up, which makes the routine
@@ -22,6 +22,16 @@
 pub(crate) mod guard;
 mod inline;
 mod table;
+
+cfg_select! {
+    all(target_os = "linux", target_arch = "x86_64", not(miri), not(bifolio_portable)) => {
+        #[path = "inline_writes.rs"]
+        mod writes;
+    }
+    _ => {
+        use arch as writes;
+    }
+}
 
 cfg_select! {
     miri => {

@@ -6,7 +6,7 @@ use super::table::Loaded;
 /// Declares the assembly routines that every architecture has.
 macro_rules! routines {
     ($abi:literal) => {
-        #[allow(dead_code, reason = "Linux inlines the loads; 32-bit x86 loops for some words")]
+        #[allow(dead_code, reason = "Linux inlines loads and some writes; 32-bit x86 loops for some words")]
         unsafe extern $abi {
             #[link_name = "bifolio_map_0_1_copy"]
             pub(in crate::fault) fn copy(

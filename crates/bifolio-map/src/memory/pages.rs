@@ -170,7 +170,7 @@ impl Span {
     /// Stores into every page that touches `range` without changing anything: zero is added to its
     /// first word in one step, so what others store there meanwhile stays.
     pub(crate) fn touch(&self, range: &Range<usize>) -> Result<(), Stop> {
-        if self.memory.writable == Writable::No {
+        if self.writable == Writable::No {
             return Err(Stop::ReadOnly);
         }
         if !guard::HAS_ATOMICS {

@@ -8,6 +8,7 @@ use super::explain::Doing;
 use super::{Mode, View, Writable};
 use crate::error::Result;
 use crate::fault::guard::AtomicWord;
+use crate::memory::{Stop, WordAt};
 
 macro_rules! atomic_view {
     ($name:ident, $word:ty, $method:ident, $size:literal) => {
@@ -18,6 +19,7 @@ macro_rules! atomic_view {
         #[derive(Debug)]
         pub struct $name<'view, M: Mode> {
             view: &'view View<M>,
+            word: WordAt<'view, $word>,
             offset: u64,
         }
 
@@ -36,10 +38,11 @@ macro_rules! atomic_view {
             /// `OutOfBounds`; `Misaligned` if its address is not a multiple of its size.
             #[inline]
             pub fn $method(&self, offset: u64) -> Result<$name<'_, M>> {
-                self.span
-                    .check_word::<$word>(offset)
+                let word = self
+                    .span
+                    .word(offset)
                     .map_err(|stop| self.explain(stop, Doing::Load, offset, $size))?;
-                Ok($name { view: self, offset })
+                Ok($name { view: self, word, offset })
             }
         }
 
@@ -50,9 +53,8 @@ macro_rules! atomic_view {
             /// Those of [`View::read_at`].
             #[inline]
             pub fn load(&self) -> Result<$word> {
-                self.view
-                    .span
-                    .load_acquire(self.offset)
+                self.word
+                    .load_acquire()
                     .map_err(|stop| self.view.explain(stop, Doing::Load, self.offset, $size))
             }
         }
@@ -64,7 +66,7 @@ macro_rules! atomic_view {
             /// Those of [`View::write_at`].
             #[inline]
             pub fn store(&self, value: $word) -> Result<()> {
-                let stored = self.view.span.store(self.offset, value);
+                let stored = self.word.store(value);
                 self.view.note_change(self.offset, $size);
                 stored.map_err(|stop| self.view.explain(stop, Doing::Store, self.offset, $size))
             }
@@ -75,7 +77,7 @@ macro_rules! atomic_view {
             /// Those of [`View::write_at`], and `NotSupported` on architectures without it.
             #[inline]
             pub fn swap(&self, value: $word) -> Result<$word> {
-                self.modify(|| self.view.span.swap(self.offset, value))
+                self.modify(|| self.word.swap(value))
             }
 
             /// Adds, wrapping, and gives back what was there.
@@ -84,7 +86,7 @@ macro_rules! atomic_view {
             /// As [`swap`](Self::swap).
             #[inline]
             pub fn fetch_add(&self, value: $word) -> Result<$word> {
-                self.modify(|| self.view.span.add(self.offset, value))
+                self.modify(|| self.word.add(value))
             }
 
             /// Subtracts, wrapping, and gives back what was there.
@@ -139,14 +141,14 @@ macro_rules! atomic_view {
                 new: $word,
             ) -> Result<Result<$word, $word>> {
                 let found =
-                    self.modify(|| self.view.span.compare_exchange(self.offset, expected, new))?;
+                    self.modify(|| self.word.compare_exchange(expected, new))?;
                 Ok(if found == expected { Ok(found) } else { Err(found) })
             }
 
             #[inline]
             fn modify<W: AtomicWord>(
                 &self,
-                access: impl Fn() -> Result<W, crate::memory::Stop>,
+                access: impl FnOnce() -> Result<W, Stop>,
             ) -> Result<W> {
                 let outcome = access();
                 self.view.note_change(self.offset, $size);

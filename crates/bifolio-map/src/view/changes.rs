@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{CopyOnWrite, Mode, ReadWrite, View};
+use super::{CopyOnWrite, Mode, ReadWrite, View, ViewMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::section::{Access, Section};
 use crate::{Flush, page_size, sys};
@@ -186,7 +186,9 @@ impl<M: Mode> View<M> {
     /// half-way. Other modes have nothing to keep it in.
     #[inline]
     pub(super) fn note_change(&self, offset: u64, size: usize) {
-        if let Some(changes) = &self.changes
+        // Decided by a constant.
+        if M::MODE == ViewMode::CopyOnWrite
+            && let Some(changes) = &self.changes
             && let Some(range) = crate::range::inside(offset, size, self.span.size())
         {
             changes.note(self.span.as_ptr().addr() - changes.base + range.start, size);

@@ -47,7 +47,7 @@ pub(crate) type ViewMutex<'region> = MutexWords<ViewPair<'region>, ViewWord<'reg
 struct Inside<'region> {
     region: &'region Region,
     words: ViewMutex<'region>,
-    /// Whether one before died inside.
+    /// What the health says: whether one before died inside, until that is repaired.
     found: Health,
 }
 
@@ -64,8 +64,14 @@ fn enter(region: &Region, offset: u64, patience: Patience) -> Result<Inside<'_>>
 impl Inside<'_> {
     /// Says that what one who died here left is in order again.
     fn repaired(&mut self) -> Result<()> {
-        self.found = Health::Sound;
-        self.words.set_health(Health::Sound)
+        self.mark(Health::Sound)
+    }
+
+    /// Writes the health down.
+    fn mark(&mut self, health: Health) -> Result<()> {
+        self.words.set_health(health)?;
+        self.found = health;
+        Ok(())
     }
 }
 
@@ -73,7 +79,7 @@ impl Drop for Inside<'_> {
     fn drop(&mut self) {
         if self.region.participant().check().is_ok() {
             // Bytes that cannot be had are nobody's lock any more; the next access says so.
-            let _ = self.words.unlock();
+            let _ = self.words.unlock(self.found);
         }
     }
 }

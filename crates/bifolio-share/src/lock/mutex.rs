@@ -324,14 +324,14 @@ impl<'mutex, T: Shared> MutexGuard<'mutex, T> {
         self.mutex.region.participant().check()?;
         let words = self.mutex.words();
         if broken!(PoisonedLate) {
-            words.unlock()?;
+            words.unlock(self.left)?;
             seam!();
             return words.set_health(self.left);
         }
         if self.left != Health::Sound {
             words.set_health(self.left)?;
         }
-        words.unlock()
+        words.unlock(self.left)
     }
 }
 

@@ -74,7 +74,7 @@ impl Once {
             Health::Bereft | Health::Poisoned => Turn::AfterOneThatDied,
         };
         // A panic leaves this behind, as a death does.
-        inside.words.set_health(Health::Poisoned)?;
+        inside.mark(Health::Poisoned)?;
         let done = ViewWord::new(self.region.view(), self.offset + DONE);
         if broken!(DoneEarly) {
             done.swap(1)?;

@@ -117,7 +117,7 @@ impl<T: Shared> RwLock<T> {
         region.participant().check()?;
         let found = self
             .words()
-            .read(region.participant(), thread_number(), patience)
+            .read(region.participant(), thread_number, patience)
             .map_err(|error| region.explain(error, self.writers.offset()))?;
         Ok(ReadGuard { lock: self, found, here: PhantomData })
     }

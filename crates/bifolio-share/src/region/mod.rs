@@ -442,10 +442,11 @@ impl Region {
         let health = words
             .lock(self.participant(), thread_number(), self.patience())
             .map_err(|error| error.of(self.label()))?;
-        let held = Held { region: self, words };
+        let mut held = Held { region: self, words, health };
         if health != Health::Sound {
             held.repair()?;
             held.words.set_health(Health::Sound)?;
+            held.health = Health::Sound;
         }
         Ok(held)
     }
@@ -456,6 +457,8 @@ impl Region {
 pub(crate) struct Held<'region> {
     region: &'region Region,
     words: ViewMutex<'region>,
+    /// What its health word says.
+    health: Health,
 }
 
 impl Held<'_> {
@@ -568,7 +571,7 @@ const ALIGN: u64 = 64;
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         // As with every lock: bytes that cannot be had are nobody's any more.
-        let _ = self.words.unlock();
+        let _ = self.words.unlock(self.health);
     }
 }
 

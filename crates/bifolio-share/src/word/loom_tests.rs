@@ -197,12 +197,12 @@ fn lock_and_write(shared: &Shared, number: u32) {
     let me = Someone::new(number);
     assert_eq!(shared.mutex().lock(&me, 1, Patience::Forever).unwrap(), Health::Sound);
     shared.value.write();
-    shared.mutex().unlock().unwrap();
+    shared.mutex().unlock(Health::Sound).unwrap();
 }
 
 fn read(shared: &Shared, number: u32) {
     let me = Someone::new(number);
-    shared.rwlock(number).read(&me, 1, Patience::Forever).unwrap();
+    shared.rwlock(number).read(&me, || 1, Patience::Forever).unwrap();
     shared.value.read();
     shared.rwlock(number).end_read(&me).unwrap();
 }
@@ -212,7 +212,7 @@ fn write(shared: &Shared, number: u32) {
     let tallies = (0..3).map(|slot| shared.tally(slot));
     shared.rwlock(number).write(&me, tallies, 1, Patience::Forever).unwrap();
     shared.value.write();
-    shared.rwlock(number).writer.unlock().unwrap();
+    shared.rwlock(number).writer.unlock(Health::Sound).unwrap();
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn loom_the_lock_of_one_that_died_goes_to_one_heir() {
             if found != Health::Sound {
                 shared.mutex().set_health(Health::Sound).unwrap();
             }
-            shared.mutex().unlock().unwrap();
+            shared.mutex().unlock(Health::Sound).unwrap();
             u32::from(found == Health::Bereft)
         };
         let other = {

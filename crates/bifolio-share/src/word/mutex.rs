@@ -3,8 +3,8 @@
 //! ```text
 //!            lock                          lock, in vain
 //!  ┌──────┐ ───────────▶ ┌──────────────┐ ─────────────▶ ┌──────────────────┐
-//!  │ FREE │              │ held by H    │                │ held by H, and   │
-//!  │  0   │ ◀─────────── │ H            │                │ waited for: H | 1│
+//!  │ free │              │ held by H    │                │ held by H, and   │
+//!  │      │ ◀─────────── │ H            │                │ waited for: H | 1│
 //!  └──────┘    unlock    └──────────────┘                └──────────────────┘
 //!      ▲                        │ H died; found by K             │       │
 //!      │ unlock, wake one       ▼                                │       │
@@ -16,8 +16,9 @@
 //! H is a [`Holder`]: a slot and the generation of its participant. Who took the word over from the
 //! dead keeps the mark of waiting: nobody knows who else waits.
 //!
-//! A second word, the health, says in which state the dead left the value. It is written under
-//! the lock only:
+//! There are two free words: [`SOUND`], and [`UNSOUND`], which sends whoever takes the lock to a
+//! second word, the health. It says in which state the dead left the value, and is written under the
+//! lock only, so that the ordinary owner of a sound value never reads it:
 //!
 //! ```text
 //!           taken over from the dead               unlocked, not repaired
@@ -28,7 +29,8 @@
 //! ```
 //!
 //! Death between taking a word over and writing the health needs no third state: the next one takes
-//! over from a dead owner again.
+//! over from a dead owner again. Who gives the lock back says by the free word what the health word
+//! said last.
 //!
 //! The upper half of the owner's word is the number of its thread, so that a thread that locks twice
 //! is told. Both halves change together.
@@ -39,7 +41,10 @@ use super::{Naps, Pair, Peers, SPINS, Word, pause};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Holder;
 
-const FREE: u64 = 0;
+/// Free, and the value is sound.
+const SOUND: u64 = 0;
+/// Free, and the health says in which state the value is. In the lower half as free as the other.
+const UNSOUND: u64 = 1 << 32;
 const CONTENDED: u64 = 1;
 
 /// The word of an owner: a participant, and its thread.
@@ -52,6 +57,12 @@ fn word_of(holder: Holder, thread: u32) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
 fn lower(word: u64) -> u32 {
     word as u32
+}
+
+/// Whether nobody has the lock.
+#[inline]
+fn is_free(word: u64) -> bool {
+    lower(word) == 0
 }
 
 /// What the health word says.
@@ -106,8 +117,8 @@ impl<P: Pair, W: Word> MutexWords<P, W> {
         thread: u32,
         patience: Patience,
     ) -> Result<Health> {
-        if self.owner.compare_exchange(FREE, word_of(peers.me(), thread))?.is_ok() {
-            self.health()
+        if self.owner.compare_exchange(SOUND, word_of(peers.me(), thread))?.is_ok() {
+            Ok(Health::Sound)
         } else {
             self.lock_contended(peers, thread, patience)
         }
@@ -127,9 +138,9 @@ impl<P: Pair, W: Word> MutexWords<P, W> {
         let mut mark = 0;
         loop {
             let found = self.owner.load()?;
-            if found == FREE {
-                if self.owner.compare_exchange(FREE, me | mark)?.is_ok() {
-                    return self.health();
+            if is_free(found) {
+                if self.owner.compare_exchange(found, me | mark)?.is_ok() {
+                    return self.health_of_free(found);
                 }
                 continue;
             }
@@ -193,22 +204,27 @@ impl<P: Pair, W: Word> MutexWords<P, W> {
         self.health.store(health.word())
     }
 
-    /// How the value was left, for who has the lock.
+    /// How the value was left under a word that is free.
     #[inline]
-    pub(crate) fn health(&self) -> Result<Health> {
-        Ok(Health::of(self.health.load()?))
+    fn health_of_free(&self, word: u64) -> Result<Health> {
+        match word {
+            SOUND => Ok(Health::Sound),
+            _ => Ok(Health::of(self.health.load()?)),
+        }
     }
 
-    /// Whether nobody has it.
+    /// How the value was left, if nobody has the lock.
     #[inline]
-    pub(crate) fn is_free(&self) -> Result<bool> {
-        Ok(self.owner.load()? == FREE)
+    pub(crate) fn free(&self) -> Result<Option<Health>> {
+        let found = self.owner.load()?;
+        if is_free(found) { self.health_of_free(found).map(Some) } else { Ok(None) }
     }
 
-    /// Gives the lock back, and wakes one who waits.
+    /// Gives the lock back, and wakes one who waits. `health` is what the health word says now.
     #[inline]
-    pub(crate) fn unlock(&self) -> Result<()> {
-        let old = self.owner.swap(FREE)?;
+    pub(crate) fn unlock(&self, health: Health) -> Result<()> {
+        let free = if health == Health::Sound { SOUND } else { UNSOUND };
+        let old = self.owner.swap(free)?;
         if old & CONTENDED != 0 {
             // If we die before this, the waiters find out by themselves within a nap.
             self.owner.wake_one()?;

@@ -33,20 +33,20 @@ pub(crate) struct RwLockWords<P, W> {
 }
 
 impl<P: Pair, W: Word> RwLockWords<P, W> {
-    /// Takes the lock for reading.
+    /// Takes the lock for reading. `thread` tells the number of the calling thread, if it is needed.
     #[inline]
     pub(crate) fn read(
         &self,
         peers: &impl Peers,
-        thread: u32,
+        thread: impl FnOnce() -> u32,
         patience: Patience,
     ) -> Result<Health> {
         self.mine.enter(peers.me())?;
         barrier();
-        if self.writer.is_free()? {
-            return self.writer.health();
+        match self.writer.free()? {
+            Some(health) => Ok(health),
+            None => self.read_after_the_writer(peers, thread(), patience),
         }
-        self.read_after_the_writer(peers, thread, patience)
     }
 
     #[cold]
@@ -59,7 +59,7 @@ impl<P: Pair, W: Word> RwLockWords<P, W> {
         self.end_read(peers)?;
         let health = self.writer.lock(peers, thread, patience)?;
         let entered = self.mine.enter(peers.me());
-        self.writer.unlock()?;
+        self.writer.unlock(health)?;
         entered.map(|()| health)
     }
 
@@ -68,7 +68,7 @@ impl<P: Pair, W: Word> RwLockWords<P, W> {
     pub(crate) fn end_read(&self, peers: &impl Peers) -> Result<()> {
         let none_left = self.mine.leave(peers.me())?;
         barrier();
-        if none_left && !self.writer.is_free()? {
+        if none_left && self.writer.free()?.is_none() {
             // If we die before this, the writer finds out by itself within a nap.
             self.mine.word.wake_one()?;
         }
@@ -93,7 +93,7 @@ impl<P: Pair, W: Word> RwLockWords<P, W> {
             let outcome = tally.wait_for_none(peers, &mut naps);
             if !matches!(outcome, Ok(true)) {
                 // The health stays as it was found: nothing was changed.
-                self.writer.unlock()?;
+                self.writer.unlock(health)?;
                 outcome?;
                 let kind = match patience {
                     Patience::Try => ErrorKind::Busy,
