@@ -28,7 +28,7 @@ pub use scratch::Scratch;
 pub use section::{Access, Create, Currency, Inheritance, Section, SectionKind, SectionOptions};
 pub use view::{
     Advice, AtomicU32View, AtomicU64View, CopyOnWrite, GrowableView, MemoryLock, Mode, MovingView,
-    Prefetched, Read, ReadWrite, ScanPlan, Shared, Stream, Support, TryRead, View, ViewMode,
+    Prefetched, Raw, Read, ReadWrite, ScanPlan, Shared, Stream, Support, TryRead, View, ViewMode,
     WindowPlan, Writable,
 };
 

@@ -25,6 +25,8 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use zerocopy::FromBytes;
+
 use crate::fault::guard::{self, Fault, Word};
 use crate::range::{Window, inside, pages_touching};
 use crate::sys::{self, Object, Protection};
@@ -47,6 +49,9 @@ pub(crate) enum Stop {
     /// The system could not supply a page; so many bytes were accessed before it.
     Fault(usize),
 }
+
+/// Values of up to so many bytes, and a multiple of 16, are copied without a call.
+const FEW: usize = 128;
 
 /// One mapping.
 #[derive(Debug)]
@@ -348,8 +353,20 @@ impl Span {
 
     /// The value at `offset`: of 1, 2, 4 or 8 bytes by one load, otherwise by a copy.
     #[inline]
-    pub(crate) fn read_value<T: zerocopy::FromBytes>(&self, offset: u64) -> Result<T, Stop> {
-        let mut value = MaybeUninit::<T>::uninit();
+    pub(crate) fn read_value<T: FromBytes>(&self, offset: u64) -> Result<T, Stop> {
+        let mut value = MaybeUninit::uninit();
+        self.read_whole(offset, &mut value)?;
+        // SAFETY: every byte was written, and any bytes are a value of a `FromBytes` type.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// Writes bytes of `value` only, initialised ones, and all of them if it succeeds.
+    #[inline]
+    pub(crate) fn read_whole<T>(
+        &self,
+        offset: u64,
+        value: &mut MaybeUninit<T>,
+    ) -> Result<(), Stop> {
         let to = value.as_mut_ptr();
         // The match is on a constant: one arm is left after compilation.
         match size_of::<T>() {
@@ -377,11 +394,19 @@ impl Span {
             size => {
                 // SAFETY: the value's own bytes, as perhaps uninitialised ones.
                 let bytes = unsafe { std::slice::from_raw_parts_mut(to.cast(), size) };
+                // A few bytes are copied sooner than a routine is called.
+                if guard::INLINED_LOADS && size.is_multiple_of(16) && size <= FEW {
+                    let from = self.at(offset, size)?;
+                    // SAFETY: `from` is mapped for as long as the span lives.
+                    if self.guarded(|| unsafe { guard::copy_few_out(from, bytes) }).is_ok() {
+                        return Ok(());
+                    }
+                    // Once more, to tell how far it comes.
+                }
                 self.read_uninit(offset, bytes)?;
             }
         }
-        // SAFETY: every byte was written, and any bytes are a value of a `FromBytes` type.
-        Ok(unsafe { value.assume_init() })
+        Ok(())
     }
 
     /// Copies bytes in.

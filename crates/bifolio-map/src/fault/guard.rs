@@ -32,6 +32,29 @@ pub(crate) unsafe fn copy_out(from: *const u8, out: &mut [MaybeUninit<u8>]) -> R
     if missing == 0 { Ok(()) } else { Err(Fault { done: out.len() - missing }) }
 }
 
+/// Whether a load is an instruction and no call.
+pub(crate) const INLINED_LOADS: bool = inline::INLINED;
+
+/// Copies a few bytes out of a map, 16 at a time; as many as `out` has, which must be a multiple. After
+/// a fault any of them may have been copied.
+///
+/// # Safety
+/// As for [`copy_out`].
+#[inline(always)]
+pub(crate) unsafe fn copy_few_out(
+    from: *const u8,
+    out: &mut [MaybeUninit<u8>],
+) -> Result<(), Fault> {
+    let mut faults = 0;
+    for (number, place) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        // SAFETY: as many bytes as `out` are mapped.
+        let from = unsafe { from.add(number * 16) };
+        // SAFETY: as above.
+        faults |= unsafe { inline::copy_16(from, place) };
+    }
+    if faults == 0 { Ok(()) } else { Err(Fault { done: 0 }) }
+}
+
 /// Copies into a map.
 ///
 /// # Safety

@@ -21,4 +21,4 @@ cfg_select! {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri), not(bifolio_portable)))]
 pub(super) use imp::listed;
-pub(super) use imp::{load_8, load_16, load_32, load_64, recover};
+pub(super) use imp::{INLINED, copy_16, load_8, load_16, load_32, load_64, recover};
