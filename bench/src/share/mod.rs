@@ -2,6 +2,7 @@
 
 mod locks;
 mod objects;
+mod snapshots;
 mod takeover;
 
 pub(crate) use takeover::{HOLD, hold};
@@ -13,7 +14,7 @@ use crate::suite::{Scale, Suite};
 /// The suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "share",
-    about: "locks in shared memory against those of std, parking_lot and the C library",
+    about: "locks in shared memory against those of std, parking_lot and the C library; objects against files; snapshots against mmap-sync",
     run,
     goals,
 };
@@ -21,10 +22,12 @@ pub(crate) const SUITE: Suite = Suite {
 fn run(scale: Scale, report: &mut Report) -> Result<()> {
     locks::run(scale, report)?;
     objects::run(scale, report)?;
+    snapshots::run(scale, report)?;
     takeover::run(scale, report)
 }
 
 fn goals(scale: Scale, report: &mut Report) -> Result<()> {
     locks::goals(scale, report)?;
+    snapshots::goals(scale, report)?;
     takeover::goals(scale, report)
 }

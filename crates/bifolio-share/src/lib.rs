@@ -64,8 +64,8 @@ mod word;
 
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{
-    Barrier, Condvar, Event, Leader, Lock, Mutex, MutexGuard, Once, Permit, ReadGuard, RwLock,
-    Semaphore, Seqlock, Turn, Unsound, Waited, Why,
+    Barrier, Condvar, Event, Leader, Lock, Mutex, MutexGuard, Once, Permit, Pinned, ReadGuard,
+    RwLock, Semaphore, Seqlock, Snapshot, Turn, Unsound, Waited, Why,
 };
 pub use objects::{Evicted, Object, ObjectEntry, Objects, ObjectsOptions, Removal};
 pub use participant::{Holder, Life, MAX_SLOTS, Member, Slot};

@@ -19,7 +19,7 @@ use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction};
 use bifolio_testkit::{budget, this_test};
 
 use crate::{ErrorKind, Leader, Life, Lock, Region};
-use scene::{PLACES, RECORD, Scene, VALUE, create, do_it, path_in, play};
+use scene::{PLACES, READERS, RECORD, Scene, VALUE, create, do_it, path_in, play};
 
 bifolio_testkit::seeded_bugs! {
     /// What the protocols leave out or do at the wrong time.
@@ -56,6 +56,14 @@ bifolio_testkit::seeded_bugs! {
         DeadNotSwept,
         /// A region has its magic word, then the rest of its header.
         MagicFirst,
+        /// A snapshot is read without a second look at its buffer's state.
+        TornSnapshot,
+        /// A buffer is called complete after its first half.
+        SnapshotEarly,
+        /// A writer takes a buffer that is pinned.
+        PinsNotSeen,
+        /// The places of dead readers are not given out again.
+        DeadPinKept,
     }
 }
 
@@ -185,6 +193,30 @@ fn check(
                 return Err("a write is lost".into());
             }
         }
+        Scene::Replace => {
+            let pair = next.snapshot("pair", READERS, [0_u64; 2]).map_err(say("finding"))?;
+            let [one, two] = pair.read().map_err(say("reading"))?;
+            if one != two {
+                return Err(format!("{one} and {two} are half a write, and called complete"));
+            }
+            pair.write_within(&[2, 2], SOON).map_err(say("writing"))?;
+            if pair.read().map_err(say("reading"))? != [2, 2] {
+                return Err("a write is lost".into());
+            }
+        }
+        Scene::Pin => {
+            let pair = next.snapshot("pair", READERS, [0_u64; 2]).map_err(say("finding"))?;
+            let pinned = (0..READERS).map(|_| pair.pin()).collect::<crate::Result<Vec<_>>>();
+            let pinned = pinned.map_err(say("pinning"))?;
+            for number in 1..=u64::from(READERS) + 2 {
+                pair.write_within(&[number; 2], SOON).map_err(say("writing"))?;
+            }
+            for pin in &pinned {
+                if pin.get().map_err(say("reading"))? != [0, 0] {
+                    return Err("what is pinned has changed".into());
+                }
+            }
+        }
         Scene::Meet => {
             let two = next.barrier("two", 2).map_err(say("finding"))?;
             let first = first.ok_or("nobody waits")?;
@@ -254,6 +286,7 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
                 region.once("once").and_then(|_| region.mutex("pair", [0_u64; 2])).map(drop)
             }
             Scene::Publish => region.seqlock("numbers", [0_u64; 2]).map(drop),
+            Scene::Replace | Scene::Pin => region.snapshot("pair", READERS, [0_u64; 2]).map(drop),
             Scene::Meet => region.barrier("two", 2).map(|two| {
                 let (tell, told) = channel();
                 // A twin may leave it waiting: then it goes with the process.
@@ -355,25 +388,51 @@ fn readers_see_whole_values_wherever_the_writer_is_killed() {
     explore(this_test!(), Scene::Publish);
 }
 
-/// Reads two numbers that another thread writes together, so many times; whether they ever differed.
+#[test]
+fn a_snapshot_whose_writer_is_killed_anywhere_is_the_last_one_or_the_new_one() {
+    explore(this_test!(), Scene::Replace);
+}
+
+#[test]
+fn a_pin_of_one_that_is_killed_anywhere_is_free_and_the_others_stay() {
+    explore(this_test!(), Scene::Pin);
+}
+
+/// Reads numbers that another thread writes together, so many times; whether they ever differed.
 fn torn(reads: u64) -> Verdict {
     let dir = tempfile::tempdir().expect("a directory");
     let region = create(dir.path()).expect("a region");
-    let pair = region.seqlock("numbers", [0_u64; 64]).expect("a seqlock");
+    let numbers = region.seqlock("numbers", [0_u64; 64]).expect("a seqlock");
+    torn_between(reads, || numbers.read(), |value| numbers.write(value))
+}
+
+/// As [`torn`], of a snapshot.
+fn torn_snapshot(reads: u64) -> Verdict {
+    let dir = tempfile::tempdir().expect("a directory");
+    let region = create(dir.path()).expect("a region");
+    let numbers = region.snapshot("numbers", 1, [0_u64; 64]).expect("a snapshot");
+    torn_between(reads, || numbers.read(), |value| numbers.write(value))
+}
+
+fn torn_between(
+    reads: u64,
+    read_all: impl Fn() -> crate::Result<[u64; 64]>,
+    write_all: impl Fn(&[u64; 64]) -> crate::Result<()> + Sync,
+) -> Verdict {
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {
             let mut number = 0;
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 number += 1;
-                pair.write(&[number; 64]).expect("a write");
+                write_all(&[number; 64]).expect("a write");
             }
         });
         // Only reads of another number than before count: the other thread may have to wait.
         let deadline = Instant::now() + Duration::from_secs(60);
         let (mut last, mut read, mut torn) = (0, 0, false);
         while read < reads && !torn && Instant::now() < deadline {
-            let found = pair.read().expect("a read");
+            let found = read_all().expect("a read");
             torn = found.iter().any(|number| *number != found[0]);
             read += u64::from(found[0] != last);
             last = found[0];
@@ -386,6 +445,21 @@ fn torn(reads: u64) -> Verdict {
             Verdict::Missed { after: read }
         }
     })
+}
+
+/// Pins a value and writes others; whether it changed.
+fn written_under_a_pin() -> Verdict {
+    let dir = tempfile::tempdir().expect("a directory");
+    let region = create(dir.path()).expect("a region");
+    let value = region.snapshot("value", 2, 0_u64).expect("a snapshot");
+    let pinned = value.pin().expect("a place");
+    for number in 1..=20 {
+        value.write(&number).expect("a write");
+        if pinned.get().expect("a read") != 0 {
+            return Verdict::Caught { by: "another value under the pin".into(), after: number };
+        }
+    }
+    Verdict::Missed { after: 20 }
 }
 
 /// Writes while a reader holds the lock; whether that was noticed.
@@ -404,6 +478,8 @@ fn written_under_a_reader() -> Verdict {
 #[test]
 fn numbers_that_are_written_together_are_read_together() {
     assert!(matches!(torn(budget(500)), Verdict::Missed { .. }));
+    assert!(matches!(torn_snapshot(budget(500)), Verdict::Missed { .. }));
+    assert!(matches!(written_under_a_pin(), Verdict::Missed { .. }));
     assert!(matches!(written_under_a_reader(), Verdict::Missed { .. }));
 }
 
@@ -426,6 +502,12 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::BarrierHalfOpen => Scene::Meet,
             Twin::DoneEarly => Scene::DoOnce,
             Twin::HalfWritten => Scene::Publish,
+            Twin::SnapshotEarly => Scene::Replace,
+            Twin::DeadPinKept => Scene::Pin,
+            Twin::PinsNotSeen => return twin.while_on(written_under_a_pin),
+            Twin::TornSnapshot => {
+                return twin.while_on(|| torn_snapshot(hunt.states.min(20_000)));
+            }
             Twin::TornRead => return twin.while_on(|| torn(hunt.states.min(20_000))),
             Twin::NameNotChecked | Twin::PinsNotAsked | Twin::DeadNotSwept => {
                 let hunted = || crate::objects::tests::hunt(Some(twin), hunt.states.min(1_000));

@@ -39,10 +39,14 @@ pub(super) enum Scene {
     DoOnce,
     /// It writes two numbers that others read without a lock.
     Publish,
+    /// It writes two numbers into a snapshot.
+    Replace,
+    /// It pins a value, and lets it go.
+    Pin,
 }
 
 impl Scene {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Create,
         Self::Make,
         Self::JoinAndLeave,
@@ -57,6 +61,8 @@ impl Scene {
         Self::Meet,
         Self::DoOnce,
         Self::Publish,
+        Self::Replace,
+        Self::Pin,
     ];
 
     pub(super) fn named(text: &str) -> Option<Self> {
@@ -70,6 +76,9 @@ pub(super) fn path_in(dir: &Path) -> PathBuf {
 
 /// How many may take part: few, so that each place is given out again soon.
 pub(super) const PLACES: u32 = 4;
+
+/// How many may pin at a time.
+pub(super) const READERS: u32 = 2;
 
 pub(super) fn options() -> RegionOptions {
     Region::options().capacity(1 << 20).participants(PLACES).names(4).create(Create::New)
@@ -161,6 +170,18 @@ pub(super) fn play(scene: Scene) {
         Scene::Publish => {
             let pair = join().seqlock("numbers", [0_u64; 2]).expect("a seqlock");
             region(|| drop(pair.write(&[1, 1])));
+        }
+        Scene::Replace => {
+            let pair = join().snapshot("pair", READERS, [0_u64; 2]).expect("a snapshot");
+            region(|| drop(pair.write(&[1, 1])));
+        }
+        Scene::Pin => {
+            let pair = join().snapshot("pair", READERS, [0_u64; 2]).expect("a snapshot");
+            region(|| {
+                let pinned = pair.pin();
+                seam!();
+                drop(pinned);
+            });
         }
     };
     match twin {

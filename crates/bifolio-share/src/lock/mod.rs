@@ -8,6 +8,7 @@ mod once;
 mod rwlock;
 mod semaphore;
 mod seqlock;
+mod snapshot;
 mod tallies;
 
 pub use barrier::{Barrier, Leader};
@@ -18,6 +19,7 @@ pub use once::{Once, Turn};
 pub use rwlock::{ReadGuard, RwLock};
 pub use semaphore::{Permit, Semaphore};
 pub use seqlock::Seqlock;
+pub use snapshot::{Pinned, Snapshot};
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,6 +69,11 @@ impl Inside<'_> {
         self.mark(Health::Sound)
     }
 
+    /// As [`repaired`](Self::repaired), if anything has to be.
+    fn repair(&mut self) -> Result<()> {
+        if self.found == Health::Sound { Ok(()) } else { self.repaired() }
+    }
+
     /// Writes the health down.
     fn mark(&mut self, health: Health) -> Result<()> {
         self.words.set_health(health)?;
@@ -109,13 +116,24 @@ mod tests {
         assert_eq!(page("Barrier"), expected);
         let expected = [row("writers", 0, MUTEX_BYTES), row("sequence", seqlock::SEQUENCE, 8)];
         assert_eq!(page("Seqlock"), expected);
+        let expected = [
+            row("writers", 0, MUTEX_BYTES),
+            row("current", snapshot::CURRENT, 8),
+            row("waiting", snapshot::WAITING, 4),
+            row("readers", snapshot::READERS, 4),
+        ];
+        assert_eq!(page("Snapshot"), expected);
         let expected = [lock, row("done", once::DONE, 4), row("reserved", once::DONE + 4, 4)];
         assert_eq!(page("Once"), expected);
         let text = include_str!("../../FORMAT.md");
         for (kind, what) in crate::region::Kind::ALL.map(|kind| (kind.word(), kind.as_str())) {
             assert!(text.contains(&format!("| {kind} | {what} |")), "{what}");
         }
-        for (name, at) in [("tallies", semaphore::PLACES[2]), ("tallies", barrier::PLACES[3])] {
+        for (name, at) in [
+            ("places", snapshot::PLACES),
+            ("tallies", semaphore::PLACES[2]),
+            ("tallies", barrier::PLACES[3]),
+        ] {
             assert!(text.contains(&format!("| {at} | | `{name}` |")), "{name}");
         }
     }

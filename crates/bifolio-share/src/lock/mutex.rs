@@ -123,7 +123,7 @@ impl<T: Shared> Mutex<T> {
     /// # Errors
     /// `Deadlock` if this thread has it already; `Forked` in a forked child; `Corrupt` if its
     /// words hold what nobody wrote; what became of the region's bytes, if they cannot be had.
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Result<Lock<'_, T>> {
         self.lock_with(Patience::Forever)
     }
@@ -132,7 +132,7 @@ impl<T: Shared> Mutex<T> {
     ///
     /// # Errors
     /// `Busy`; otherwise those of [`lock`](Self::lock).
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> Result<Lock<'_, T>> {
         self.lock_with(Patience::Try)
     }
@@ -141,12 +141,12 @@ impl<T: Shared> Mutex<T> {
     ///
     /// # Errors
     /// `TimedOut`; otherwise those of [`lock`](Self::lock).
-    #[inline]
+    #[inline(always)]
     pub fn lock_within(&self, time: Duration) -> Result<Lock<'_, T>> {
         self.lock_with(Patience::For(time))
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_with(&self, patience: Patience) -> Result<Lock<'_, T>> {
         let participant = self.region.participant();
         participant.check()?;
@@ -158,7 +158,7 @@ impl<T: Shared> Mutex<T> {
     }
 
     /// What whoever has just got the lock gets.
-    #[inline]
+    #[inline(always)]
     pub(super) fn held(&self, health: Health) -> Lock<'_, T> {
         let panicked = thread::panicking();
         let guard = MutexGuard { mutex: self, left: health, panicked, here: PhantomData };
@@ -318,19 +318,25 @@ impl<'mutex, T: Shared> MutexGuard<'mutex, T> {
         self.mutex.offset + VALUE as u64
     }
 
-    #[inline]
+    #[inline(always)]
     fn give_back(&self) -> Result<()> {
         // In a forked child the lock is still its parent's.
         self.mutex.region.participant().check()?;
+        match self.left {
+            Health::Sound => self.mutex.words().unlock(Health::Sound),
+            _ => self.give_back_unsound(),
+        }
+    }
+
+    #[cold]
+    fn give_back_unsound(&self) -> Result<()> {
         let words = self.mutex.words();
         if broken!(PoisonedLate) {
             words.unlock(self.left)?;
             seam!();
             return words.set_health(self.left);
         }
-        if self.left != Health::Sound {
-            words.set_health(self.left)?;
-        }
+        words.set_health(self.left)?;
         words.unlock(self.left)
     }
 }

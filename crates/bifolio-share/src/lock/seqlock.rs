@@ -1,16 +1,14 @@
 //! The seqlock: reads that write nothing.
 
 use std::marker::PhantomData;
-use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use bifolio_map::Patience;
 
 use super::{MUTEX_BYTES, enter};
 use crate::error::{Error, ErrorKind, Result};
-use crate::region::{Object, Region};
+use crate::region::{Changing, Object, Region, after_copy};
 use crate::shared::{self, Shared};
-use crate::word::mutex::Health;
 use crate::word::{SPINS, barrier, pause};
 
 /// Counts writes twice: odd while one is under way.
@@ -79,24 +77,10 @@ impl<T: Shared> Seqlock<T> {
         self.read_with(Patience::For(time))
     }
 
-    #[inline]
+    #[inline(never)] // see `decode_changing`
     fn read_with(&self, patience: Patience) -> Result<T> {
         self.region.participant().check()?;
-        let sequence = self.region.view().atomic_u64(self.offset + SEQUENCE)?;
-        for _ in 0..SPINS {
-            let before = sequence.load()?;
-            if before % 2 == 0 {
-                let value = self.region.decode(self.offset + VALUE);
-                // The bytes before the second look at the count. Half a value may be none at all,
-                // so the count decides first.
-                fence(Ordering::Acquire);
-                if sequence.load()? == before || broken!(TornRead) {
-                    return value;
-                }
-            }
-            pause();
-        }
-        self.read_after_the_writer(patience)
+        self.region.decode_changing(self, || self.read_after_the_writer(patience))
     }
 
     #[cold]
@@ -147,10 +131,26 @@ impl<T: Shared> Seqlock<T> {
             view.write_at(self.offset + VALUE, bytes)?;
         }
         sequence.store(odd.wrapping_add(1))?;
-        if inside.found != Health::Sound {
-            inside.repaired()?;
+        inside.repair()
+    }
+}
+
+impl<T> Changing for Seqlock<T> {
+    #[inline(always)]
+    fn copy_whole(&self, mut copy: impl FnMut(u64) -> Result<()>) -> Result<Option<u64>> {
+        let sequence = self.region.view().atomic_u64(self.offset + SEQUENCE)?;
+        for _ in 0..SPINS {
+            let before = sequence.load()?;
+            if before % 2 == 0 {
+                copy(self.offset + VALUE)?;
+                after_copy();
+                if sequence.load()? == before || broken!(TornRead) {
+                    return Ok(Some(self.offset + VALUE));
+                }
+            }
+            pause();
         }
-        Ok(())
+        Ok(None)
     }
 }
 

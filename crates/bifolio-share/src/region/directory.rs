@@ -51,10 +51,12 @@ pub(crate) enum Kind {
     Once,
     /// [`Condvar`](crate::Condvar).
     Condvar,
+    /// [`Snapshot`](crate::Snapshot).
+    Snapshot,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Mutex,
         Self::RwLock,
         Self::Seqlock,
@@ -63,6 +65,7 @@ impl Kind {
         Self::Event,
         Self::Once,
         Self::Condvar,
+        Self::Snapshot,
     ];
 
     pub(crate) fn word(self) -> u32 {
@@ -75,6 +78,7 @@ impl Kind {
             Self::Event => 6,
             Self::Once => 7,
             Self::Condvar => 8,
+            Self::Snapshot => 11,
         }
     }
 
@@ -92,6 +96,7 @@ impl Kind {
             Self::Event => "an event",
             Self::Once => "a once",
             Self::Condvar => "a condition variable",
+            Self::Snapshot => "a snapshot",
         }
     }
 }
@@ -169,8 +174,8 @@ impl Directory {
                 return Err(Error::new(ErrorKind::LayoutMismatch, DOING).of(name).because(why));
             }
             if found.size != size {
-                let why = format!("it has {} bytes, where its value takes {size}", found.size);
-                return Err(Error::new(ErrorKind::Corrupt, DOING).of(name).because(why));
+                let why = format!("it has {} bytes, where this one takes {size}", found.size);
+                return Err(Error::new(ErrorKind::LayoutMismatch, DOING).of(name).because(why));
             }
             return Ok(Some(found));
         }

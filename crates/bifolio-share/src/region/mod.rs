@@ -12,6 +12,7 @@
 mod directory;
 pub(crate) mod header;
 mod open;
+mod values;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use bifolio_map::{GrowableView, Patience, ReadWrite, Section, Space, View, wait}
 pub use directory::NamedObject;
 pub(crate) use directory::{Kind, Object};
 pub use open::RegionOptions;
+pub(crate) use values::{Changing, after_copy};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{
@@ -350,7 +352,7 @@ impl Region {
     }
 
     /// Finds an object, or makes it.
-    fn object(
+    pub(crate) fn object(
         &self,
         name: &str,
         kind: Kind,
@@ -386,19 +388,6 @@ impl Region {
 
     pub(crate) fn participant(&self) -> &Participant {
         &self.inner.participant
-    }
-
-    /// A value out of a private copy of its bytes.
-    pub(crate) fn decode<T: Shared>(&self, offset: u64) -> Result<T> {
-        let size = size_of::<T>();
-        let value = if size <= SMALL {
-            let mut bytes = [0; SMALL];
-            self.view().read_at(offset, &mut bytes[..size])?;
-            shared::decode(&bytes[..size])
-        } else {
-            shared::decode(&self.view().read_vec(offset..offset + size as u64)?)
-        };
-        value.map_err(|error| self.explain(error, offset))
     }
 
     /// Writes zeros: where an object is made, one that died may have left bytes.
@@ -560,9 +549,6 @@ impl Held<'_> {
         Ok(())
     }
 }
-
-/// Values of up to so many bytes are read without an allocation.
-const SMALL: usize = 128;
 
 /// What objects are aligned to: no value of [`Shared`] asks for more, and two locks do not share
 /// a cache line.

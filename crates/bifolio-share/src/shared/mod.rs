@@ -105,13 +105,17 @@ pub(crate) fn encode<T: Shared>(value: &T) -> &[u8] {
 
 /// The value that a private copy of its bytes is, if it is one.
 pub(crate) fn decode<T: Shared>(bytes: &[u8]) -> Result<T> {
-    T::try_read_from_bytes(bytes).map_err(|_| {
-        Error::new(ErrorKind::Corrupt, "read").because(format!(
-            "its {} bytes are no value of `{}`",
-            bytes.len(),
-            T::SHARED_LAYOUT.name()
-        ))
-    })
+    T::try_read_from_bytes(bytes).map_err(|_| no_value::<T>())
+}
+
+/// The error for bytes that are no value of `T`.
+#[cold]
+pub(crate) fn no_value<T: Shared>() -> Error {
+    Error::new(ErrorKind::Corrupt, "read").because(format!(
+        "its {} bytes are no value of `{}`",
+        size_of::<T>(),
+        T::SHARED_LAYOUT.name()
+    ))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod loom_tests;
 pub(crate) mod mutex;
 pub(crate) mod rwlock;
+pub(crate) mod snapshot;
 pub(crate) mod tally;
 
 use std::time::{Duration, Instant};
@@ -44,6 +45,7 @@ pub(crate) trait Pair {
     /// Sleeps while the lower half is `expected`, at most for `time`. It may end early.
     fn wait(&self, expected: u32, time: Duration) -> Result<()>;
     fn wake_one(&self) -> Result<()>;
+    fn wake_all(&self) -> Result<()>;
 }
 
 /// The others, as far as a protocol asks about them.
@@ -154,6 +156,10 @@ impl Pair for ViewPair<'_> {
 
     fn wake_one(&self) -> Result<()> {
         self.word().wake_one()
+    }
+
+    fn wake_all(&self) -> Result<()> {
+        self.word().wake_all()
     }
 }
 

@@ -225,11 +225,13 @@ impl<P: Pair, W: Word> MutexWords<P, W> {
     pub(crate) fn unlock(&self, health: Health) -> Result<()> {
         let free = if health == Health::Sound { SOUND } else { UNSOUND };
         let old = self.owner.swap(free)?;
-        if old & CONTENDED != 0 {
-            // If we die before this, the waiters find out by themselves within a nap.
-            self.owner.wake_one()?;
-        }
-        Ok(())
+        if old & CONTENDED != 0 { self.wake() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn wake(&self) -> Result<()> {
+        // If we die before this, the waiters find out by themselves within a nap.
+        self.owner.wake_one()
     }
 }
 

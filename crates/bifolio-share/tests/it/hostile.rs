@@ -32,6 +32,14 @@ fn use_all(region: &Region) {
         let _ = value.read_within(moment);
         let _ = value.write_within(&[2; 4], moment);
     }
+    if let Ok(value) = region.snapshot("snapshot", 2, [1_u32; 4]) {
+        let pins: Vec<_> = (0..3).map(|_| value.pin()).collect();
+        let _ = (value.read(), value.version(), value.wait_newer(u64::MAX, moment));
+        let _ = value.write_within(&[2; 4], moment);
+        for pin in pins.iter().flatten() {
+            let _ = (pin.get(), pin.version());
+        }
+    }
     if let Ok(pool) = region.semaphore("pool", 3) {
         let _ = pool.available();
         drop(pool.acquire_within(moment));

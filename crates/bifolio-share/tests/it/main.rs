@@ -11,6 +11,7 @@ mod members;
 mod mutexes;
 mod objects;
 mod regions;
+mod snapshots;
 mod storm;
 mod support;
 mod values;

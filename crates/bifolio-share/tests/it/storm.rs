@@ -1,6 +1,6 @@
 //! A storm: processes use everything that a region has, and are killed at random moments.
 //!
-//! What a kill *is* here: one process that was somewhere in one of ten kinds of work got SIGKILL, and a new
+//! What a kill *is* here: one process that was somewhere in one of twelve kinds of work got SIGKILL, and a new
 //! one took its place. `BIFOLIO_BUDGET=1000` makes 100,000 of them.
 
 use std::time::Duration;
@@ -20,6 +20,7 @@ struct Everything {
     pair: bifolio_share::Mutex<[u64; 2]>,
     both: bifolio_share::RwLock<[u64; 2]>,
     numbers: bifolio_share::Seqlock<[u64; 16]>,
+    latest: bifolio_share::Snapshot<[u64; 16]>,
     pool: bifolio_share::Semaphore,
     event: bifolio_share::Event,
     once: bifolio_share::Once,
@@ -33,6 +34,7 @@ impl Everything {
             pair: region.mutex("pair", [0; 2])?,
             both: region.rwlock("both", [0; 2])?,
             numbers: region.seqlock("numbers", [0; 16])?,
+            latest: region.snapshot("latest", 2, [0; 16])?,
             pool: region.semaphore("pool", PERMITS)?,
             event: region.event("event")?,
             once: region.once("once")?,
@@ -44,7 +46,7 @@ impl Everything {
 
     /// One piece of work of some kind; panics if anything is there that must not be.
     fn work(&self, random: &mut Random) -> Result<()> {
-        match random.usize(0..10) {
+        match random.usize(0..12) {
             0 => {
                 let mut guard = whole(self.pair.lock()?)?;
                 let [one, two] = guard.get()?;
@@ -86,6 +88,16 @@ impl Everything {
                 self.changed.notify_all()?;
                 self.event.reset()?;
                 self.once.call(|_| self.region.append(b"once").map(drop))?;
+            }
+            9 => self.latest.write_within(&[random.u64(..); 16], LONG)?,
+            10 => {
+                // The other three may have both places.
+                if let Ok(pinned) = self.latest.pin() {
+                    let (one, two) = (pinned.get()?, pinned.get()?);
+                    assert!(one == two && one.iter().all(|number| *number == one[0]), "{one:?}");
+                }
+                let found = self.latest.read()?;
+                assert!(found.iter().all(|one| *one == found[0]), "half a write: {found:?}");
             }
             _ => drop(self.meeting.wait_within(Duration::from_millis(1))),
         }
@@ -156,5 +168,7 @@ fn whoever_is_killed_in_a_storm_the_others_lose_nothing_and_every_death_is_count
     assert_eq!(everything.region.notice_deaths().unwrap(), kills + WORKERS as u64, "once");
     assert_eq!(everything.pool.available().unwrap(), PERMITS, "a permit is lost");
     drop(whole(everything.both.try_write().unwrap()).unwrap());
+    let pins: Vec<_> = (0..2).map(|_| everything.latest.pin()).collect();
+    assert!(pins.iter().all(|pin| pin.is_ok()), "a reader's place is lost: {pins:?}");
     println!("{kills} kills, {pairs} updates of one pair, {boths} of the other");
 }
