@@ -36,8 +36,11 @@ pub enum ErrorKind {
     Poisoned,
     /// The process was forked since it joined; the child has to join anew.
     Forked,
-    /// No place is left: in the region, on the device, in memory.
+    /// No place is left: in the region or the channel, on the device, in memory.
     Full,
+    /// So many messages were written over before they were received; those that a sender gave back, or
+    /// died with, are counted too.
+    Lost(u64),
     /// Every slot for participants, or for readers, is taken by a living one.
     TooMany,
     /// This platform or file system cannot do it.
@@ -64,6 +67,7 @@ impl ErrorKind {
             Self::Poisoned => "left unrepaired by an owner that died or panicked",
             Self::Forked => "the process was forked since it joined",
             Self::Full => "full",
+            Self::Lost(_) => "messages were lost",
             Self::TooMany => "every place is taken by a living participant",
             Self::NotSupported => "not supported here",
             Self::Map(kind) => kind.as_str(),

@@ -37,6 +37,27 @@ macro_rules! broken {
         false
     };
 }
+/// A moment at which another thread may do anything: a test has it done, once, in this one.
+#[cfg(all(
+    test,
+    not(any(miri, loom)),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+macro_rules! between {
+    () => {
+        crate::kills::between()
+    };
+}
+#[cfg(not(all(
+    test,
+    not(any(miri, loom)),
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+macro_rules! between {
+    () => {};
+}
 #[cfg(not(all(
     test,
     not(any(miri, loom)),
@@ -47,6 +68,7 @@ macro_rules! seam {
     () => {};
 }
 
+mod channel;
 mod error;
 #[cfg(all(
     test,
@@ -62,6 +84,7 @@ mod region;
 pub mod shared;
 mod word;
 
+pub use channel::{Channel, Loan, Message, Receiver, Waiting};
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{
     Barrier, Condvar, Event, Leader, Lock, Mutex, MutexGuard, Once, Permit, Pinned, ReadGuard,

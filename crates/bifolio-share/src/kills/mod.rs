@@ -5,11 +5,12 @@
 //! another participant repairs and checks. By default 8 instructions of each protocol, chosen anew
 //! each time; a `BIFOLIO_BUDGET` of 1000 visits every one, in a release build in minutes.
 
+mod races;
 mod scene;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bifolio_map::Section;
 use bifolio_testkit::bugs::{Hunt, Verdict, every_bug_is_caught};
@@ -18,8 +19,10 @@ use bifolio_testkit::skip::{self, Obstacle};
 use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction};
 use bifolio_testkit::{budget, this_test};
 
-use crate::{ErrorKind, Leader, Life, Lock, Region};
-use scene::{PLACES, READERS, RECORD, Scene, VALUE, create, do_it, path_in, play};
+use crate::{Channel, ErrorKind, Leader, Life, Lock, Region};
+pub(crate) use races::between;
+use races::{torn, torn_message, torn_snapshot, written_under_a_pin, written_under_a_reader};
+use scene::{MESSAGES, PLACES, READERS, RECORD, Scene, VALUE, create, do_it, path_in, play};
 
 bifolio_testkit::seeded_bugs! {
     /// What the protocols leave out or do at the wrong time.
@@ -56,6 +59,14 @@ bifolio_testkit::seeded_bugs! {
         DeadNotSwept,
         /// A region has its magic word, then the rest of its header.
         MagicFirst,
+        /// A message is called ready, then written.
+        SentEarly,
+        /// A queue's head moves on, then the slot is freed.
+        HeadFirst,
+        /// A sender that died is waited for.
+        DeadSenderKept,
+        /// A message of a broadcast is not looked at again after its copy.
+        TornMessage,
         /// A snapshot is read without a second look at its buffer's state.
         TornSnapshot,
         /// A buffer is called complete after its first half.
@@ -217,6 +228,11 @@ fn check(
                 }
             }
         }
+        Scene::Send | Scene::Lend | Scene::Receive => {
+            let queue = next.queue("queue", MESSAGES, 40).map_err(say("finding"))?;
+            let mut receiver = queue.receiver_within(SOON).map_err(say("receiving"))?;
+            check_messages(scene, &queue, &mut receiver)?;
+        }
         Scene::Meet => {
             let two = next.barrier("two", 2).map_err(say("finding"))?;
             let first = first.ok_or("nobody waits")?;
@@ -228,6 +244,35 @@ fn check(
             }
         }
         Scene::Create | Scene::Make | Scene::JoinAndLeave => {}
+    }
+    Ok(())
+}
+
+/// That what is in a queue is what was sent, whole and in order, and that the queue goes on.
+fn check_messages(
+    scene: Scene,
+    queue: &Channel,
+    receiver: &mut crate::Receiver,
+) -> Result<(), String> {
+    let say = |what: &'static str| move |error: crate::Error| format!("{what}: {error}");
+    let mut left = Vec::new();
+    while let Some(message) = receiver.try_receive().map_err(say("receiving"))? {
+        left.push(message.to_vec().map_err(say("reading"))?);
+    }
+    let expected = match scene {
+        Scene::Send => left.is_empty() || left == [RECORD],
+        Scene::Receive => left == [[1], [2]] || left == [[2]],
+        _ => left.is_empty(),
+    };
+    if !expected {
+        return Err(format!("what is left is {left:?}"));
+    }
+    for number in 0..3 * MESSAGES {
+        queue.send_within(&number.to_ne_bytes(), SOON).map_err(say("sending"))?;
+        let message = receiver.receive_within(SOON).map_err(say("receiving"))?;
+        if message.value::<u32>().map_err(say("reading"))? != number {
+            return Err(format!("message {number} is another one"));
+        }
     }
     Ok(())
 }
@@ -286,6 +331,11 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
                 region.once("once").and_then(|_| region.mutex("pair", [0_u64; 2])).map(drop)
             }
             Scene::Publish => region.seqlock("numbers", [0_u64; 2]).map(drop),
+            Scene::Send | Scene::Lend => region.queue("queue", MESSAGES, 40).map(drop),
+            Scene::Receive => region.queue("queue", MESSAGES, 40).and_then(|queue| {
+                queue.send(&[1])?;
+                queue.send(&[2])
+            }),
             Scene::Replace | Scene::Pin => region.snapshot("pair", READERS, [0_u64; 2]).map(drop),
             Scene::Meet => region.barrier("two", 2).map(|two| {
                 let (tell, told) = channel();
@@ -394,92 +444,31 @@ fn a_snapshot_whose_writer_is_killed_anywhere_is_the_last_one_or_the_new_one() {
 }
 
 #[test]
+fn a_message_whose_sender_is_killed_anywhere_is_whole_or_none() {
+    explore(this_test!(), Scene::Send);
+}
+
+#[test]
+fn a_message_whose_receiver_is_killed_anywhere_is_received_or_there() {
+    explore(this_test!(), Scene::Receive);
+}
+
+#[test]
+fn room_that_one_is_killed_with_is_passed_over() {
+    explore(this_test!(), Scene::Lend);
+}
+
+#[test]
 fn a_pin_of_one_that_is_killed_anywhere_is_free_and_the_others_stay() {
     explore(this_test!(), Scene::Pin);
-}
-
-/// Reads numbers that another thread writes together, so many times; whether they ever differed.
-fn torn(reads: u64) -> Verdict {
-    let dir = tempfile::tempdir().expect("a directory");
-    let region = create(dir.path()).expect("a region");
-    let numbers = region.seqlock("numbers", [0_u64; 64]).expect("a seqlock");
-    torn_between(reads, || numbers.read(), |value| numbers.write(value))
-}
-
-/// As [`torn`], of a snapshot.
-fn torn_snapshot(reads: u64) -> Verdict {
-    let dir = tempfile::tempdir().expect("a directory");
-    let region = create(dir.path()).expect("a region");
-    let numbers = region.snapshot("numbers", 1, [0_u64; 64]).expect("a snapshot");
-    torn_between(reads, || numbers.read(), |value| numbers.write(value))
-}
-
-fn torn_between(
-    reads: u64,
-    read_all: impl Fn() -> crate::Result<[u64; 64]>,
-    write_all: impl Fn(&[u64; 64]) -> crate::Result<()> + Sync,
-) -> Verdict {
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|threads| {
-        threads.spawn(|| {
-            let mut number = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                number += 1;
-                write_all(&[number; 64]).expect("a write");
-            }
-        });
-        // Only reads of another number than before count: the other thread may have to wait.
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let (mut last, mut read, mut torn) = (0, 0, false);
-        while read < reads && !torn && Instant::now() < deadline {
-            let found = read_all().expect("a read");
-            torn = found.iter().any(|number| *number != found[0]);
-            read += u64::from(found[0] != last);
-            last = found[0];
-        }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(last > 0, "the other thread writes nothing");
-        if torn {
-            Verdict::Caught { by: "two numbers".into(), after: read }
-        } else {
-            Verdict::Missed { after: read }
-        }
-    })
-}
-
-/// Pins a value and writes others; whether it changed.
-fn written_under_a_pin() -> Verdict {
-    let dir = tempfile::tempdir().expect("a directory");
-    let region = create(dir.path()).expect("a region");
-    let value = region.snapshot("value", 2, 0_u64).expect("a snapshot");
-    let pinned = value.pin().expect("a place");
-    for number in 1..=20 {
-        value.write(&number).expect("a write");
-        if pinned.get().expect("a read") != 0 {
-            return Verdict::Caught { by: "another value under the pin".into(), after: number };
-        }
-    }
-    Verdict::Missed { after: 20 }
-}
-
-/// Writes while a reader holds the lock; whether that was noticed.
-fn written_under_a_reader() -> Verdict {
-    let dir = tempfile::tempdir().expect("a directory");
-    let region = create(dir.path()).expect("a region");
-    let lock = region.rwlock("both", [0_u64; 2]).expect("a lock");
-    let _reader = lock.read().expect("it reads");
-    let twice = (0..2).filter(|_| lock.try_write().is_ok()).count();
-    match twice {
-        0 => Verdict::Missed { after: 1 },
-        _ => Verdict::Caught { by: "a reader and a writer at a time".into(), after: 1 },
-    }
 }
 
 #[test]
 fn numbers_that_are_written_together_are_read_together() {
     assert!(matches!(torn(budget(500)), Verdict::Missed { .. }));
-    assert!(matches!(torn_snapshot(budget(500)), Verdict::Missed { .. }));
+    assert!(matches!(torn_snapshot(), Verdict::Missed { .. }));
     assert!(matches!(written_under_a_pin(), Verdict::Missed { .. }));
+    assert!(matches!(torn_message(), Verdict::Missed { .. }));
     assert!(matches!(written_under_a_reader(), Verdict::Missed { .. }));
 }
 
@@ -502,12 +491,14 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::BarrierHalfOpen => Scene::Meet,
             Twin::DoneEarly => Scene::DoOnce,
             Twin::HalfWritten => Scene::Publish,
+            Twin::SentEarly => Scene::Send,
+            Twin::DeadSenderKept => Scene::Lend,
+            Twin::HeadFirst => Scene::Receive,
+            Twin::TornMessage => return twin.while_on(torn_message),
             Twin::SnapshotEarly => Scene::Replace,
             Twin::DeadPinKept => Scene::Pin,
             Twin::PinsNotSeen => return twin.while_on(written_under_a_pin),
-            Twin::TornSnapshot => {
-                return twin.while_on(|| torn_snapshot(hunt.states.min(20_000)));
-            }
+            Twin::TornSnapshot => return twin.while_on(torn_snapshot),
             Twin::TornRead => return twin.while_on(|| torn(hunt.states.min(20_000))),
             Twin::NameNotChecked | Twin::PinsNotAsked | Twin::DeadNotSwept => {
                 let hunted = || crate::objects::tests::hunt(Some(twin), hunt.states.min(1_000));

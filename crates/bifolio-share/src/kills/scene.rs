@@ -43,10 +43,16 @@ pub(super) enum Scene {
     Replace,
     /// It pins a value, and lets it go.
     Pin,
+    /// It sends a message.
+    Send,
+    /// It receives one of two messages.
+    Receive,
+    /// It is lent room for a message, and gives it back.
+    Lend,
 }
 
 impl Scene {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Create,
         Self::Make,
         Self::JoinAndLeave,
@@ -63,6 +69,9 @@ impl Scene {
         Self::Publish,
         Self::Replace,
         Self::Pin,
+        Self::Send,
+        Self::Receive,
+        Self::Lend,
     ];
 
     pub(super) fn named(text: &str) -> Option<Self> {
@@ -76,6 +85,9 @@ pub(super) fn path_in(dir: &Path) -> PathBuf {
 
 /// How many may take part: few, so that each place is given out again soon.
 pub(super) const PLACES: u32 = 4;
+
+/// How many messages the queue holds.
+pub(super) const MESSAGES: u32 = 4;
 
 /// How many may pin at a time.
 pub(super) const READERS: u32 = 2;
@@ -174,6 +186,27 @@ pub(super) fn play(scene: Scene) {
         Scene::Replace => {
             let pair = join().snapshot("pair", READERS, [0_u64; 2]).expect("a snapshot");
             region(|| drop(pair.write(&[1, 1])));
+        }
+        Scene::Send => {
+            let queue = join().queue("queue", MESSAGES, 40).expect("a queue");
+            region(|| drop(queue.send(&RECORD)));
+        }
+        Scene::Receive => {
+            let queue = join().queue("queue", MESSAGES, 40).expect("a queue");
+            region(|| {
+                let mut receiver = queue.receiver().expect("the receiver");
+                let message = receiver.receive().expect("a message");
+                seam!();
+                drop(message);
+            });
+        }
+        Scene::Lend => {
+            let queue = join().queue("queue", MESSAGES, 40).expect("a queue");
+            region(|| {
+                let loan = queue.loan(8);
+                seam!();
+                drop(loan);
+            });
         }
         Scene::Pin => {
             let pair = join().snapshot("pair", READERS, [0_u64; 2]).expect("a snapshot");

@@ -253,6 +253,15 @@ impl<T: Shared> Snapshot<T> {
         Ok(())
     }
 
+    /// Half a write of somebody who does not go on.
+    #[cfg(test)]
+    #[allow(dead_code, reason = "for the tests of kills, which not all platforms have")]
+    pub(crate) fn write_half(&self, value: &T) -> Result<()> {
+        let complete = snapshot::begin(&self.words())?;
+        let bytes = shared::encode(value);
+        self.fill(complete, &bytes[..bytes.len() / 2])
+    }
+
     /// Writes the bytes of a buffer.
     fn fill(&self, complete: Complete, bytes: &[u8]) -> Result<()> {
         let (view, at) = (self.region.view(), self.buffer_at(complete.buffer));
@@ -286,7 +295,7 @@ impl<T: Shared> Changing for Snapshot<T> {
         let words = self.words();
         for _ in 0..CHANCES {
             let complete = self.explained(snapshot::current(&words))?;
-            seam!();
+            between!();
             let at = self.buffer_at(complete.buffer);
             copy(at)?;
             after_copy();

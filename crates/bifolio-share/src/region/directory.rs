@@ -51,12 +51,14 @@ pub(crate) enum Kind {
     Once,
     /// [`Condvar`](crate::Condvar).
     Condvar,
+    /// [`Channel`](crate::Channel).
+    Channel,
     /// [`Snapshot`](crate::Snapshot).
     Snapshot,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Mutex,
         Self::RwLock,
         Self::Seqlock,
@@ -65,6 +67,7 @@ impl Kind {
         Self::Event,
         Self::Once,
         Self::Condvar,
+        Self::Channel,
         Self::Snapshot,
     ];
 
@@ -78,6 +81,7 @@ impl Kind {
             Self::Event => 6,
             Self::Once => 7,
             Self::Condvar => 8,
+            Self::Channel => 10,
             Self::Snapshot => 11,
         }
     }
@@ -96,6 +100,7 @@ impl Kind {
             Self::Event => "an event",
             Self::Once => "a once",
             Self::Condvar => "a condition variable",
+            Self::Channel => "a channel",
             Self::Snapshot => "a snapshot",
         }
     }

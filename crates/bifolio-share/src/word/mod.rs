@@ -6,6 +6,7 @@
 #[cfg(all(test, loom))]
 mod loom_tests;
 pub(crate) mod mutex;
+pub(crate) mod ring;
 pub(crate) mod rwlock;
 pub(crate) mod snapshot;
 pub(crate) mod tally;
@@ -38,6 +39,7 @@ pub(crate) trait Word {
 /// change together with it.
 pub(crate) trait Pair {
     fn load(&self) -> Result<u64>;
+    fn store(&self, value: u64) -> Result<()>;
     /// Stores `value` and gives back what was there.
     fn swap(&self, value: u64) -> Result<u64>;
     /// Stores `new` where `expected` is; gives back what was there.
@@ -141,6 +143,11 @@ impl Pair for ViewPair<'_> {
     }
 
     #[inline]
+    fn store(&self, value: u64) -> Result<()> {
+        Ok(self.view.atomic_u64(self.offset)?.store(value)?)
+    }
+
+    #[inline]
     fn swap(&self, value: u64) -> Result<u64> {
         Ok(self.view.atomic_u64(self.offset)?.swap(value)?)
     }
@@ -228,6 +235,11 @@ impl Naps {
             Patience::Forever => End::Never,
         };
         Self { next: SHORTEST_NAP, end }
+    }
+
+    /// Whether there is no nap at all: one only tries.
+    pub(crate) fn are_none(&self) -> bool {
+        matches!(self.end, End::Now)
     }
 
     /// The patience that is left.

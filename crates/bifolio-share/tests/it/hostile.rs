@@ -40,6 +40,23 @@ fn use_all(region: &Region) {
             let _ = (pin.get(), pin.version());
         }
     }
+    if let Ok(queue) = region.queue("queue", 4, 100) {
+        let _ = (queue.send_within(b"one", moment), queue.try_send(b"two"), queue.try_loan(9));
+        if let Ok(mut receiver) = queue.receiver() {
+            for _ in 0..5 {
+                let _ = receiver.receive_within(moment).and_then(|message| message.to_vec());
+                let _ = receiver.try_receive().map(drop);
+            }
+        }
+    }
+    if let Ok(news) = region.broadcast("news", 4, 100)
+        && let Ok(mut receiver) = news.receiver()
+    {
+        for _ in 0..5 {
+            let _ = news.send_within(b"one", moment);
+            let _ = receiver.receive_within(moment).and_then(|message| message.to_vec());
+        }
+    }
     if let Ok(pool) = region.semaphore("pool", 3) {
         let _ = pool.available();
         drop(pool.acquire_within(moment));
@@ -75,7 +92,7 @@ fn random_bytes_in_a_living_region_are_values_or_errors() {
     let mut random = Random::new();
     for _ in 0..budget(if cfg!(windows) { 20 } else { 100 }) {
         let (_dir, path) = place();
-        let options = Region::options().capacity(1 << 20).participants(4).names(8);
+        let options = Region::options().capacity(1 << 20).participants(4).names(12);
         let options = options.patience(Duration::from_micros(100));
         let region = options.clone().create(Create::New).open(&path).unwrap();
         use_all(&region);

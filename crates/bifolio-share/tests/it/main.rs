@@ -2,6 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "sizes and patterns of tests are small")]
 
+mod channels;
 #[cfg(unix)]
 mod forks;
 mod format;

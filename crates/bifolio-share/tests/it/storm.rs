@@ -1,6 +1,6 @@
 //! A storm: processes use everything that a region has, and are killed at random moments.
 //!
-//! What a kill *is* here: one process that was somewhere in one of twelve kinds of work got SIGKILL, and a new
+//! What a kill *is* here: one process that was somewhere in one of fifteen kinds of work got SIGKILL, and a new
 //! one took its place. `BIFOLIO_BUDGET=1000` makes 100,000 of them.
 
 use std::time::Duration;
@@ -21,6 +21,8 @@ struct Everything {
     both: bifolio_share::RwLock<[u64; 2]>,
     numbers: bifolio_share::Seqlock<[u64; 16]>,
     latest: bifolio_share::Snapshot<[u64; 16]>,
+    queue: bifolio_share::Channel,
+    news: bifolio_share::Channel,
     pool: bifolio_share::Semaphore,
     event: bifolio_share::Event,
     once: bifolio_share::Once,
@@ -35,6 +37,8 @@ impl Everything {
             both: region.rwlock("both", [0; 2])?,
             numbers: region.seqlock("numbers", [0; 16])?,
             latest: region.snapshot("latest", 2, [0; 16])?,
+            queue: region.queue("queue", 4, 64)?,
+            news: region.broadcast("news", 4, 64)?,
             pool: region.semaphore("pool", PERMITS)?,
             event: region.event("event")?,
             once: region.once("once")?,
@@ -46,7 +50,7 @@ impl Everything {
 
     /// One piece of work of some kind; panics if anything is there that must not be.
     fn work(&self, random: &mut Random) -> Result<()> {
-        match random.usize(0..12) {
+        match random.usize(0..15) {
             0 => {
                 let mut guard = whole(self.pair.lock()?)?;
                 let [one, two] = guard.get()?;
@@ -99,10 +103,41 @@ impl Everything {
                 let found = self.latest.read()?;
                 assert!(found.iter().all(|one| *one == found[0]), "half a write: {found:?}");
             }
+            11 => {
+                let message = vec![random.u8(..); random.usize(0..=64)];
+                match self.queue.send_within(&message, Duration::from_millis(1)) {
+                    Err(error) if error.kind() == ErrorKind::TimedOut => {}
+                    sent => sent?,
+                }
+                self.news.send_within(&message, LONG)?;
+            }
+            12 => {
+                // Another one may be at it.
+                if let Ok(mut receiver) = self.queue.receiver() {
+                    while let Some(message) = receiver.try_receive()? {
+                        all_the_same(&message.to_vec()?);
+                    }
+                }
+            }
+            13 => {
+                let mut receiver = self.news.receiver()?;
+                for _ in 0..3 {
+                    match receiver.receive_within(Duration::from_millis(1)) {
+                        Ok(message) => all_the_same(&message.to_vec()?),
+                        Err(error) if error.kind() == ErrorKind::TimedOut => {}
+                        Err(error) if matches!(error.kind(), ErrorKind::Lost(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
             _ => drop(self.meeting.wait_within(Duration::from_millis(1))),
         }
         Ok(())
     }
+}
+
+fn all_the_same(message: &[u8]) {
+    assert!(message.iter().all(|byte| *byte == message[0]), "two messages in one: {message:?}");
 }
 
 /// The guard of two numbers that are the same.
@@ -168,6 +203,13 @@ fn whoever_is_killed_in_a_storm_the_others_lose_nothing_and_every_death_is_count
     assert_eq!(everything.region.notice_deaths().unwrap(), kills + WORKERS as u64, "once");
     assert_eq!(everything.pool.available().unwrap(), PERMITS, "a permit is lost");
     drop(whole(everything.both.try_write().unwrap()).unwrap());
+    let mut receiver = everything.queue.receiver_within(LONG).unwrap();
+    while receiver.try_receive().unwrap().is_some() {}
+    for number in 0..8_u64 {
+        everything.queue.send_within(&number.to_ne_bytes(), LONG).unwrap();
+        let message = receiver.receive_within(LONG).unwrap();
+        assert_eq!(message.value::<u64>().unwrap(), number, "a message is lost");
+    }
     let pins: Vec<_> = (0..2).map(|_| everything.latest.pin()).collect();
     assert!(pins.iter().all(|pin| pin.is_ok()), "a reader's place is lost: {pins:?}");
     println!("{kills} kills, {pairs} updates of one pair, {boths} of the other");
