@@ -38,6 +38,7 @@ macro_rules! listed {
     };
 }
 
+#[cfg(target_arch = "x86_64")]
 pub(in super::super) use listed;
 
 macro_rules! load {

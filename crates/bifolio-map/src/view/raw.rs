@@ -71,7 +71,8 @@ impl<M: Mode> View<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ReadWrite, Section};
+    use crate::ReadWrite;
+    use crate::memory::Span;
 
     #[test]
     fn values_of_every_size_are_copied_and_wrong_bytes_are_none() {
@@ -91,7 +92,7 @@ mod tests {
                 crate::ErrorKind::OutOfBounds
             );
         }
-        let view = Section::anonymous(120).unwrap().view::<ReadWrite>().unwrap();
+        let view = View::<ReadWrite>::of_heap(Span::heap(120).unwrap(), 0);
         view.write_at(0, &(1..=120).collect::<Vec<u8>>()).unwrap();
         check::<1>(&view);
         check::<2>(&view);

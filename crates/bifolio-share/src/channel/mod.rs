@@ -192,7 +192,8 @@ impl Channel {
     }
 
     fn send_with(&self, message: &[u8], patience: Patience) -> Result<()> {
-        let mut loan = self.loan_with(message.len(), patience)?;
+        let len = self.check(message.len())?;
+        let mut loan = Loan::of(self, self.reserve(patience)?, len);
         if broken!(SentEarly) {
             let position = loan.position();
             loan.send()?;
@@ -239,11 +240,17 @@ impl Channel {
         self.loan_with(len, Patience::For(time))
     }
 
-    #[inline]
     fn loan_with(&self, len: usize, patience: Patience) -> Result<Loan<'_>> {
+        let len = self.check(len)?;
+        Ok(Loan::of(self, self.reserve(patience)?, len))
+    }
+
+    /// Whether a message of this length can be sent here.
+    #[inline]
+    fn check(&self, len: usize) -> Result<u32> {
         self.region.participant().check()?;
         match u32::try_from(len) {
-            Ok(len) if len <= self.bytes => Ok(Loan::of(self, self.reserve(patience)?, len)),
+            Ok(len) if len <= self.bytes => Ok(len),
             _ => Err(self.too_long(len)),
         }
     }
