@@ -68,6 +68,7 @@ macro_rules! seam {
     () => {};
 }
 
+mod arena;
 mod channel;
 mod error;
 #[cfg(all(
@@ -84,6 +85,7 @@ mod region;
 pub mod shared;
 mod word;
 
+pub use arena::{Arena, ArenaStats, Draft, Extent, Off};
 pub use channel::{Channel, Loan, Message, Receiver, Waiting};
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{

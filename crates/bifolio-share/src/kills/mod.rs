@@ -19,10 +19,13 @@ use bifolio_testkit::skip::{self, Obstacle};
 use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction};
 use bifolio_testkit::{budget, this_test};
 
-use crate::{Channel, ErrorKind, Leader, Life, Lock, Region};
+use crate::{Arena, Channel, ErrorKind, Leader, Life, Lock, Region};
 pub(crate) use races::between;
-use races::{torn, torn_message, torn_snapshot, written_under_a_pin, written_under_a_reader};
-use scene::{MESSAGES, PLACES, READERS, RECORD, Scene, VALUE, create, do_it, path_in, play};
+use races::{
+    taken_from_another_kind, torn, torn_message, torn_snapshot, written_under_a_pin,
+    written_under_a_reader,
+};
+use scene::{ARENA, MESSAGES, PLACES, READERS, RECORD, Scene, VALUE, create, do_it, path_in, play};
 
 bifolio_testkit::seeded_bugs! {
     /// What the protocols leave out or do at the wrong time.
@@ -59,6 +62,12 @@ bifolio_testkit::seeded_bugs! {
         DeadNotSwept,
         /// A region has its magic word, then the rest of its header.
         MagicFirst,
+        /// A run of slabs is given without a record.
+        IntentNotWritten,
+        /// What the dead have not published is kept.
+        DeadBlocksKept,
+        /// A block is taken without a look whether its slab is still one of its size.
+        KindNotChecked,
         /// A message is called ready, then written.
         SentEarly,
         /// A queue's head moves on, then the slot is freed.
@@ -233,6 +242,10 @@ fn check(
             let mut receiver = queue.receiver_within(SOON).map_err(say("receiving"))?;
             check_messages(scene, &queue, &mut receiver)?;
         }
+        Scene::Alloc | Scene::AllocRun | Scene::Free | Scene::FreeRun => {
+            let arena = next.arena("arena", ARENA).map_err(say("finding"))?;
+            check_arena(scene, &arena)?;
+        }
         Scene::Meet => {
             let two = next.barrier("two", 2).map_err(say("finding"))?;
             let first = first.ok_or("nobody waits")?;
@@ -244,6 +257,30 @@ fn check(
             }
         }
         Scene::Create | Scene::Make | Scene::JoinAndLeave => {}
+    }
+    Ok(())
+}
+
+/// That after a sweep an arena holds what was published, and all of the rest can be allocated.
+fn check_arena(scene: Scene, arena: &Arena) -> Result<(), String> {
+    let say = |what: &'static str| move |error: crate::Error| format!("{what}: {error}");
+    arena.sweep().map_err(say("sweeping"))?;
+    let stats = arena.stats().map_err(say("counting"))?;
+    if stats.unpublished != 0 || stats.published > 1 {
+        return Err(format!("after a sweep there is {stats:?}"));
+    }
+    let run = matches!(scene, Scene::AllocRun | Scene::FreeRun);
+    let taken = stats.published * if run { 3 } else { 1 };
+    if stats.free != stats.bytes - (taken << 16) {
+        return Err(format!("slabs are lost: {stats:?}"));
+    }
+    let all: Vec<_> = (0..stats.free >> 16)
+        .map(|_| arena.alloc_bytes(1 << 16))
+        .collect::<crate::Result<_>>()
+        .map_err(say("allocating"))?;
+    match arena.alloc_bytes(1 << 16) {
+        Err(error) if error.kind() == ErrorKind::Full => drop(all),
+        other => return Err(format!("more than there is: {other:?}")),
     }
     Ok(())
 }
@@ -331,6 +368,9 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
                 region.once("once").and_then(|_| region.mutex("pair", [0_u64; 2])).map(drop)
             }
             Scene::Publish => region.seqlock("numbers", [0_u64; 2]).map(drop),
+            Scene::Alloc | Scene::AllocRun | Scene::Free | Scene::FreeRun => {
+                region.arena("arena", ARENA).map(drop)
+            }
             Scene::Send | Scene::Lend => region.queue("queue", MESSAGES, 40).map(drop),
             Scene::Receive => region.queue("queue", MESSAGES, 40).and_then(|queue| {
                 queue.send(&[1])?;
@@ -444,6 +484,26 @@ fn a_snapshot_whose_writer_is_killed_anywhere_is_the_last_one_or_the_new_one() {
 }
 
 #[test]
+fn what_one_that_is_killed_anywhere_has_allocated_is_published_or_free() {
+    explore(this_test!(), Scene::Alloc);
+}
+
+#[test]
+fn a_run_that_one_that_is_killed_anywhere_has_allocated_is_published_or_free() {
+    explore(this_test!(), Scene::AllocRun);
+}
+
+#[test]
+fn what_one_that_is_killed_anywhere_frees_is_there_or_free() {
+    explore(this_test!(), Scene::Free);
+}
+
+#[test]
+fn a_run_that_one_that_is_killed_anywhere_frees_is_there_or_free() {
+    explore(this_test!(), Scene::FreeRun);
+}
+
+#[test]
 fn a_message_whose_sender_is_killed_anywhere_is_whole_or_none() {
     explore(this_test!(), Scene::Send);
 }
@@ -469,6 +529,7 @@ fn numbers_that_are_written_together_are_read_together() {
     assert!(matches!(torn_snapshot(), Verdict::Missed { .. }));
     assert!(matches!(written_under_a_pin(), Verdict::Missed { .. }));
     assert!(matches!(torn_message(), Verdict::Missed { .. }));
+    assert!(matches!(taken_from_another_kind(), Verdict::Missed { .. }));
     assert!(matches!(written_under_a_reader(), Verdict::Missed { .. }));
 }
 
@@ -491,6 +552,9 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::BarrierHalfOpen => Scene::Meet,
             Twin::DoneEarly => Scene::DoOnce,
             Twin::HalfWritten => Scene::Publish,
+            Twin::IntentNotWritten => Scene::AllocRun,
+            Twin::DeadBlocksKept => Scene::Alloc,
+            Twin::KindNotChecked => return twin.while_on(taken_from_another_kind),
             Twin::SentEarly => Scene::Send,
             Twin::DeadSenderKept => Scene::Lend,
             Twin::HeadFirst => Scene::Receive,

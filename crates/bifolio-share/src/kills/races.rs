@@ -1,12 +1,14 @@
 //! What two threads do at a time, for steps that no kill shows to be missing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bifolio_map::Create;
 use bifolio_testkit::bugs::Verdict;
 
 use super::scene::create;
-use crate::ErrorKind;
+use crate::{ErrorKind, Region};
 
 /// Reads numbers that another thread writes together, so many times; whether they ever differed.
 pub(super) fn torn(reads: u64) -> Verdict {
@@ -49,6 +51,32 @@ pub(super) fn torn_message() -> Verdict {
         Ok(None) => Verdict::Missed { after: 1 },
         Err(error) if matches!(error.kind(), ErrorKind::Lost(_)) => Verdict::Missed { after: 1 },
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// Takes a block of a slab that gets another kind meanwhile; whether both were had at a time.
+pub(super) fn taken_from_another_kind() -> Verdict {
+    let dir = tempfile::tempdir().expect("a directory");
+    let region = Region::options()
+        .capacity(1 << 20)
+        .create(Create::New)
+        .open(dir.path().join("region"))
+        .expect("a region");
+    let arena = region.arena("arena", 1 << 16).expect("an arena");
+    // The only slab is for such values, and none is there.
+    drop(arena.alloc(&[0_u64; 4]).expect("a value"));
+    let other = arena.clone();
+    let run = Rc::new(Cell::new(None));
+    let kept = Rc::clone(&run);
+    set_between(move || {
+        other.sweep().expect("a sweep");
+        let draft = other.alloc_bytes(1 << 16).expect("the slab");
+        kept.set(Some(draft.publish_bytes().expect("a run")));
+    });
+    match (arena.alloc(&[1_u64; 4]), run.get()) {
+        (Ok(_), Some(_)) => Verdict::Caught { by: "one slab for two".into(), after: 1 },
+        (Err(error), Some(_)) if error.kind() == ErrorKind::Full => Verdict::Missed { after: 1 },
+        other => panic!("{other:?}"),
     }
 }
 

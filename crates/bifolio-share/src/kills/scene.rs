@@ -6,7 +6,7 @@ use bifolio_map::{Create, Section};
 use bifolio_testkit::step::region;
 
 use super::{DIRECTORY, TWIN, Twin};
-use crate::{Lock, Mutex, MutexGuard, Region, RegionOptions};
+use crate::{Draft, Lock, Mutex, MutexGuard, Region, RegionOptions};
 
 /// What the child does until it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +49,18 @@ pub(super) enum Scene {
     Receive,
     /// It is lent room for a message, and gives it back.
     Lend,
+    /// It allocates a value and publishes it.
+    Alloc,
+    /// It allocates a run of slabs and publishes it.
+    AllocRun,
+    /// It frees a value.
+    Free,
+    /// It frees a run of slabs.
+    FreeRun,
 }
 
 impl Scene {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Create,
         Self::Make,
         Self::JoinAndLeave,
@@ -72,6 +80,10 @@ impl Scene {
         Self::Send,
         Self::Receive,
         Self::Lend,
+        Self::Alloc,
+        Self::AllocRun,
+        Self::Free,
+        Self::FreeRun,
     ];
 
     pub(super) fn named(text: &str) -> Option<Self> {
@@ -85,6 +97,11 @@ pub(super) fn path_in(dir: &Path) -> PathBuf {
 
 /// How many may take part: few, so that each place is given out again soon.
 pub(super) const PLACES: u32 = 4;
+
+/// Bytes of the arena: eight slabs.
+pub(super) const ARENA: u64 = 8 << 16;
+/// Bytes of which it makes a run of three slabs.
+const RUN: u64 = 3 << 16;
 
 /// How many messages the queue holds.
 pub(super) const MESSAGES: u32 = 4;
@@ -186,6 +203,28 @@ pub(super) fn play(scene: Scene) {
         Scene::Replace => {
             let pair = join().snapshot("pair", READERS, [0_u64; 2]).expect("a snapshot");
             region(|| drop(pair.write(&[1, 1])));
+        }
+        Scene::Alloc => {
+            let arena = join().arena("arena", ARENA).expect("an arena");
+            region(|| {
+                let draft = arena.alloc(&VALUE);
+                seam!();
+                drop(draft.and_then(Draft::publish));
+            });
+        }
+        Scene::AllocRun => {
+            let arena = join().arena("arena", ARENA).expect("an arena");
+            region(|| drop(arena.alloc_bytes(RUN).and_then(Draft::publish_bytes)));
+        }
+        Scene::Free => {
+            let arena = join().arena("arena", ARENA).expect("an arena");
+            let off = arena.alloc(&VALUE).and_then(Draft::publish).expect("a value");
+            region(|| drop(arena.free(off)));
+        }
+        Scene::FreeRun => {
+            let arena = join().arena("arena", ARENA).expect("an arena");
+            let extent = arena.alloc_bytes(RUN).and_then(Draft::publish_bytes).expect("a run");
+            region(|| drop(arena.free_bytes(extent)));
         }
         Scene::Send => {
             let queue = join().queue("queue", MESSAGES, 40).expect("a queue");

@@ -46,15 +46,15 @@ pub(crate) type ViewMutex<'region> = MutexWords<ViewPair<'region>, ViewWord<'reg
 
 /// A mutex of the crate's own making, held. Dropping it gives it back.
 #[derive(Debug)]
-struct Inside<'region> {
+pub(crate) struct Inside<'region> {
     region: &'region Region,
     words: ViewMutex<'region>,
     /// What the health says: whether one before died inside, until that is repaired.
-    found: Health,
+    pub(crate) found: Health,
 }
 
 /// Takes the mutex at `offset`.
-fn enter(region: &Region, offset: u64, patience: Patience) -> Result<Inside<'_>> {
+pub(crate) fn enter(region: &Region, offset: u64, patience: Patience) -> Result<Inside<'_>> {
     region.participant().check()?;
     let words = mutex_words(region, offset);
     let found = words
@@ -65,7 +65,7 @@ fn enter(region: &Region, offset: u64, patience: Patience) -> Result<Inside<'_>>
 
 impl Inside<'_> {
     /// Says that what one who died here left is in order again.
-    fn repaired(&mut self) -> Result<()> {
+    pub(crate) fn repaired(&mut self) -> Result<()> {
         self.mark(Health::Sound)
     }
 

@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Once,
     /// [`Condvar`](crate::Condvar).
     Condvar,
+    /// [`Arena`](crate::Arena).
+    Arena,
     /// [`Channel`](crate::Channel).
     Channel,
     /// [`Snapshot`](crate::Snapshot).
@@ -58,7 +60,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Mutex,
         Self::RwLock,
         Self::Seqlock,
@@ -67,6 +69,7 @@ impl Kind {
         Self::Event,
         Self::Once,
         Self::Condvar,
+        Self::Arena,
         Self::Channel,
         Self::Snapshot,
     ];
@@ -81,6 +84,7 @@ impl Kind {
             Self::Event => 6,
             Self::Once => 7,
             Self::Condvar => 8,
+            Self::Arena => 9,
             Self::Channel => 10,
             Self::Snapshot => 11,
         }
@@ -100,6 +104,7 @@ impl Kind {
             Self::Event => "an event",
             Self::Once => "a once",
             Self::Condvar => "a condition variable",
+            Self::Arena => "an arena",
             Self::Channel => "a channel",
             Self::Snapshot => "a snapshot",
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bifolio_map::{Create, ReadWrite, Section};
-use bifolio_share::{ErrorKind, Lock, Region};
+use bifolio_share::{Draft, ErrorKind, Lock, Region};
 use bifolio_testkit::{Random, budget};
 
 use crate::support::{create, place, refused, says};
@@ -38,6 +38,18 @@ fn use_all(region: &Region) {
         let _ = value.write_within(&[2; 4], moment);
         for pin in pins.iter().flatten() {
             let _ = (pin.get(), pin.version());
+        }
+    }
+    if let Ok(arena) = region.arena("arena", 1 << 17) {
+        let small = arena.alloc(&[1_u32; 4]).and_then(Draft::publish);
+        let large = arena.alloc_bytes(70_000).and_then(Draft::publish_bytes);
+        let _ = (arena.stats(), arena.sweep());
+        if let Ok(small) = small {
+            let _ = (arena.get(small), arena.set(small, &[2; 4]), arena.free(small));
+        }
+        if let Ok(large) = large {
+            let _ = arena.read_at(large, 69_000, &mut [0; 1000]);
+            let _ = arena.free_bytes(large);
         }
     }
     if let Ok(queue) = region.queue("queue", 4, 100) {

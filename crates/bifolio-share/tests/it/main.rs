@@ -2,6 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "sizes and patterns of tests are small")]
 
+mod arenas;
 mod channels;
 #[cfg(unix)]
 mod forks;

@@ -1,11 +1,11 @@
 //! A storm: processes use everything that a region has, and are killed at random moments.
 //!
-//! What a kill *is* here: one process that was somewhere in one of fifteen kinds of work got SIGKILL, and a new
+//! What a kill *is* here: one process that was somewhere in one of seventeen kinds of work got SIGKILL, and a new
 //! one took its place. `BIFOLIO_BUDGET=1000` makes 100,000 of them.
 
 use std::time::Duration;
 
-use bifolio_share::{ErrorKind, Lock, MutexGuard, Region, Result};
+use bifolio_share::{Draft, ErrorKind, Lock, MutexGuard, Region, Result};
 use bifolio_testkit::{Random, budget, child, this_test};
 
 use crate::support::{child_of, create, of_the_parent, place, soon};
@@ -21,6 +21,7 @@ struct Everything {
     both: bifolio_share::RwLock<[u64; 2]>,
     numbers: bifolio_share::Seqlock<[u64; 16]>,
     latest: bifolio_share::Snapshot<[u64; 16]>,
+    arena: bifolio_share::Arena,
     queue: bifolio_share::Channel,
     news: bifolio_share::Channel,
     pool: bifolio_share::Semaphore,
@@ -37,6 +38,7 @@ impl Everything {
             both: region.rwlock("both", [0; 2])?,
             numbers: region.seqlock("numbers", [0; 16])?,
             latest: region.snapshot("latest", 2, [0; 16])?,
+            arena: region.arena("arena", 1 << 20)?,
             queue: region.queue("queue", 4, 64)?,
             news: region.broadcast("news", 4, 64)?,
             pool: region.semaphore("pool", PERMITS)?,
@@ -50,7 +52,7 @@ impl Everything {
 
     /// One piece of work of some kind; panics if anything is there that must not be.
     fn work(&self, random: &mut Random) -> Result<()> {
-        match random.usize(0..15) {
+        match random.usize(0..17) {
             0 => {
                 let mut guard = whole(self.pair.lock()?)?;
                 let [one, two] = guard.get()?;
@@ -130,6 +132,23 @@ impl Everything {
                     }
                 }
             }
+            14 | 15 => {
+                let draft = self.arena.alloc(&[random.u64(..); 5]);
+                let run = self.arena.alloc_bytes(random.u64(0..200_000));
+                for outcome in [draft.map(drop), run.map(drop)] {
+                    match outcome {
+                        Err(error) if error.kind() == ErrorKind::Full => {}
+                        outcome => outcome?,
+                    }
+                }
+                let made = match self.arena.alloc(&[7_u64; 5]).and_then(Draft::publish) {
+                    Err(error) if error.kind() == ErrorKind::Full => return Ok(()),
+                    made => made?,
+                };
+                assert_eq!(self.arena.get(made)?, [7; 5]);
+                // Whoever is killed before this leaves a published block.
+                self.arena.free(made)?;
+            }
             _ => drop(self.meeting.wait_within(Duration::from_millis(1))),
         }
         Ok(())
@@ -203,6 +222,10 @@ fn whoever_is_killed_in_a_storm_the_others_lose_nothing_and_every_death_is_count
     assert_eq!(everything.region.notice_deaths().unwrap(), kills + WORKERS as u64, "once");
     assert_eq!(everything.pool.available().unwrap(), PERMITS, "a permit is lost");
     drop(whole(everything.both.try_write().unwrap()).unwrap());
+    everything.arena.sweep().unwrap();
+    let stats = everything.arena.stats().unwrap();
+    assert_eq!(stats.unpublished, 0, "blocks of the dead are left: {stats:?}");
+    assert!(stats.published <= kills + WORKERS as u64, "{stats:?}");
     let mut receiver = everything.queue.receiver_within(LONG).unwrap();
     while receiver.try_receive().unwrap().is_some() {}
     for number in 0..8_u64 {
