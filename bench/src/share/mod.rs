@@ -1,5 +1,6 @@
 //! The suite of locks in shared memory.
 
+mod arenas;
 mod channels;
 mod locks;
 mod objects;
@@ -15,7 +16,7 @@ use crate::suite::{Scale, Suite};
 /// The suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "share",
-    about: "locks in shared memory against those of std, parking_lot and the C library; objects against files; snapshots against mmap-sync; channels against pipes and sockets (with the feature `iceoryx2` against that too)",
+    about: "locks in shared memory against those of std, parking_lot and the C library; objects against files; snapshots against mmap-sync; arenas against Boost.Interprocess, if its headers are here, and malloc; channels against pipes and sockets (with the feature `iceoryx2` against that too)",
     run,
     goals,
 };
@@ -24,6 +25,7 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
     locks::run(scale, report)?;
     objects::run(scale, report)?;
     snapshots::run(scale, report)?;
+    arenas::run(scale, report)?;
     channels::run(scale, report)?;
     takeover::run(scale, report)
 }
@@ -31,6 +33,7 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
 fn goals(scale: Scale, report: &mut Report) -> Result<()> {
     locks::goals(scale, report)?;
     snapshots::goals(scale, report)?;
+    arenas::goals(scale, report)?;
     channels::goals(scale, report)?;
     takeover::goals(scale, report)
 }

@@ -89,8 +89,9 @@ impl<T: ?Sized> Drop for Draft<'_, T> {
         // Bytes that cannot be had are nobody's; the next access says so.
         let _ = match arena.kind(place.slab) {
             Ok(Kind::Blocks(class)) => {
-                arena.set_hint(class, place);
-                arena.give_back(place, mine)
+                let given = arena.give_back(place, mine);
+                arena.hints.push(class, place);
+                given
             }
             Ok(Kind::First) => {
                 arena.lock().and_then(|lock| arena.give_run_back(&lock, place.slab, mine))

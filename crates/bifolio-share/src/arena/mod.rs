@@ -1,6 +1,7 @@
 //! The arena: memory that processes allocate from together.
 
 mod draft;
+mod hints;
 mod off;
 mod slabs;
 
@@ -8,14 +9,14 @@ pub use draft::Draft;
 pub use off::{Extent, Off};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::{Kind as ObjectKind, Region};
 use crate::shared::{self, Layout, Shared};
 use crate::word::{ViewWord, Word};
+use hints::Hints;
 use slabs::{
-    Kind, NOBODY, PUBLISHED, Place, SIZES, SLAB, WHOLE, blocks_of, class_of, halves, size_of_class,
+    Kind, NOBODY, PUBLISHED, Place, SIZES, SLAB, WHOLE, blocks_of, class_of, size_of_class,
 };
 
 const SLABS: u64 = 16;
@@ -63,8 +64,7 @@ pub struct Arena {
     /// Where the words of blocks begin, and where the slabs do.
     words: u64,
     start: u64,
-    /// Where to look first, for each class: a slab << 32 and an index. Of this process alone.
-    hints: Arc<[AtomicU64; SIZES.len()]>,
+    hints: Arc<Hints>,
 }
 
 /// How an arena is used, at one moment.
@@ -103,7 +103,7 @@ impl Region {
         };
         let object = self.object(name, ObjectKind::Arena, size, &Arena::LAYOUT, fill)?;
         let offset = object.offset;
-        let hints = Arc::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        let hints = Arc::new(Hints::new());
         let (words, start) = (offset + words_of(slabs), offset + start_of(slabs));
         Ok(Arena { region: self.clone(), offset, slabs, words, start, hints })
     }
@@ -167,25 +167,28 @@ impl Arena {
     /// Takes a block of a class.
     #[inline]
     fn small(&self, class: u32) -> Result<Place> {
-        let me = self.region.me();
-        let hint = self.hint(class);
-        if self.take(hint, class, me)? {
-            self.set_hint(class, Place { index: hint.index + 1, ..hint });
-            return Ok(hint);
+        // What others have taken meanwhile, or a slab that became another one, is passed over.
+        while let Some(place) = self.hints.pop(class) {
+            if place.slab < self.slabs
+                && place.index < blocks_of(class)
+                && self.take(place, class, self.region.me())?
+            {
+                return Ok(place);
+            }
         }
-        self.small_elsewhere(class, hint)
+        self.small_elsewhere(class)
     }
 
-    #[cold]
-    fn small_elsewhere(&self, class: u32, hint: Place) -> Result<Place> {
+    fn small_elsewhere(&self, class: u32) -> Result<Place> {
         let me = self.region.me();
         let found = |place: Place| {
-            self.set_hint(class, Place { index: place.index + 1, ..place });
+            self.hints.search_behind(class, place);
             Ok(place)
         };
+        let cursor = self.hints.cursor(class);
         for step in 0..self.slabs {
-            let slab = (hint.slab + step) % self.slabs;
-            let index = if step == 0 { hint.index } else { 0 };
+            let slab = (cursor.slab + step) % self.slabs;
+            let index = if step == 0 { cursor.index } else { 0 };
             if let Some(place) = self.take_in(slab, index, class, me)? {
                 return found(place);
             }
@@ -225,18 +228,6 @@ impl Arena {
         let why = format!("no block of {len} bytes is free, of {} bytes", self.bytes());
         let error = Error::new(ErrorKind::Full, "allocate").because(why);
         self.region.explain(error, self.offset)
-    }
-
-    #[inline]
-    fn hint(&self, class: u32) -> Place {
-        let (slab, index) = halves(self.hints[class as usize].load(Ordering::Relaxed));
-        Place { slab: slab % self.slabs, index: index.min(blocks_of(class) - 1) }
-    }
-
-    #[inline]
-    fn set_hint(&self, class: u32, place: Place) {
-        let hint = u64::from(place.slab) << 32 | u64::from(place.index);
-        self.hints[class as usize].store(hint, Ordering::Relaxed);
     }
 
     /// The block that begins at an offset, and its bytes.
@@ -353,7 +344,7 @@ impl Arena {
         let (place, kind, _) = self.find(at)?;
         match kind {
             Kind::Blocks(class) if self.give_back(place, PUBLISHED)? => {
-                self.set_hint(class, place);
+                self.hints.push(class, place);
                 Ok(())
             }
             Kind::First if self.give_run_back(&self.lock()?, place.slab, PUBLISHED)? => Ok(()),

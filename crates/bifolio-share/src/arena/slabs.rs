@@ -37,7 +37,7 @@ pub(super) const SIZES: [u32; CLASSES as usize] = [
     16384, 32768,
 ];
 
-const CLASSES: u32 = 20;
+pub(super) const CLASSES: u32 = 20;
 
 const FREE: u32 = 0;
 /// The first slab of a run, and the others.
@@ -75,7 +75,18 @@ impl Kind {
 /// The smallest class for so many bytes.
 #[inline]
 pub(super) fn class_of(size: u64) -> Option<u32> {
-    (0..CLASSES).find(|class| u64::from(size_of_class(*class)) >= size)
+    if size > u64::from(SIZES[SIZES.len() - 1]) {
+        return None;
+    }
+    // Two sizes for each power of two: that of the highest bit of what is left of `size`, and half as much
+    // again.
+    let above = (size.max(1) - 1) >> 4;
+    let (power, half) = match above.checked_ilog2() {
+        None | Some(0) => (0, 0),
+        Some(power) => (power, u32::from(above >> (power - 1) & 1 == 1)),
+    };
+    let class = if above < 2 { 0 } else { 2 * power - 1 + half };
+    Some(class.min(CLASSES - 1))
 }
 
 /// Bytes of a block.
