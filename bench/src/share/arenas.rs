@@ -1,8 +1,7 @@
 //! Blocks allocated and freed in shared memory.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use bifolio_map::Create;
 use bifolio_share::{Extent, Region};
@@ -81,7 +80,8 @@ fn fragmented(scale: Scale, boost: &Boost) -> Result<Outcome> {
             || Ok(()),
             move || {
                 let _ = std::fs::remove_file(&file); // of the round before
-                run_boost(program, &file, count)
+                let numbers = [LIVE.to_string(), count.to_string()];
+                super::timed_by(Command::new(program).arg(&file).args(numbers))
             },
         );
     }
@@ -169,16 +169,4 @@ impl Boost {
             }
         }
     }
-}
-
-fn run_boost(program: &Path, file: &Path, count: u64) -> Result<Sample> {
-    let output =
-        Command::new(program).arg(file).args([LIVE.to_string(), count.to_string()]).output()?;
-    if !output.status.success() {
-        return Err(format!("Boost's program: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    let text = String::from_utf8(output.stdout)?;
-    let mut words = text.split_whitespace();
-    let mut number = || -> Result<u64> { Ok(words.next().ok_or("no number")?.parse()?) };
-    Ok(Sample { took: Duration::from_nanos(number()?), digest: number()? })
 }

@@ -17,6 +17,7 @@ pub mod storage;
 mod sys;
 #[cfg(test)]
 mod testing;
+mod unnamed;
 pub mod view;
 pub mod wait;
 
@@ -26,6 +27,7 @@ pub use frozen::Frozen;
 pub use lock::{FileLock, LockGuard, LockKind, LockState, OwnedLockGuard, Patience};
 pub use scratch::Scratch;
 pub use section::{Access, Create, Currency, Inheritance, Section, SectionKind, SectionOptions};
+pub use unnamed::UnnamedFile;
 pub use view::{
     Advice, AtomicU32View, AtomicU64View, CopyOnWrite, GrowableView, MemoryLock, Mode, MovingView,
     Prefetched, Raw, Read, ReadWrite, ScanPlan, Shared, Stream, Support, TryRead, View, ViewMode,

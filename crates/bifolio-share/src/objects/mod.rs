@@ -2,13 +2,16 @@
 //! and evicted when the bytes become too many.
 //!
 //! ```text
-//!             put: write aside           link                evict, remove
+//!           replace: write aside        rename               evict, remove
 //!  no name ──────────────────▶ .put-… ────────▶ object ───────────────────▶ no name
 //!                                 │               │ ▲   EX on its byte          (readers keep
 //!                writer killed    │            SH │ │ reader goes, or dies        what they have)
 //!              ◀──────────────────┘               ▼ │
 //!               next one in the lock            pinned
 //! ```
+//!
+//! A put writes a file without a name and links it, where there are such files; elsewhere it goes by a
+//! name aside as well.
 //!
 //! A *pin* is a shared lock of one byte far behind the end of the entry's file: a count of readers that
 //! the kernel keeps, and gives back for the dead. Whoever gets the exclusive lock without waiting knows
@@ -36,7 +39,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bifolio_map::names::Name;
-use bifolio_map::{Currency, FileLock, LockKind, OwnedLockGuard, Patience, Read, Section, View};
+use bifolio_map::{
+    Currency, FileLock, LockKind, OwnedLockGuard, Patience, Read, Section, UnnamedFile, View,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use directory::{Entries, Locked};
@@ -165,6 +170,10 @@ impl Objects {
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         const DOING: &str = "put";
         let path = self.path(name)?;
+        self.check_budget(name, bytes, DOING)?;
+        if let Some(file) = UnnamedFile::create_in(&self.directory)? {
+            return self.publish_unnamed(file, &path, bytes, DOING).map_err(|error| error.of(name));
+        }
         self.publish(name, bytes, DOING, Way::Link, |aside| {
             // A link replaces nothing.
             std::fs::hard_link(aside, &path)?;
@@ -183,6 +192,7 @@ impl Objects {
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         const DOING: &str = "replace";
         let path = self.path(name)?;
+        self.check_budget(name, bytes, DOING)?;
         self.publish(name, bytes, DOING, Way::Rename, |aside| std::fs::rename(aside, &path))
     }
 
@@ -257,18 +267,9 @@ impl Objects {
         way: Way,
         link: impl Fn(&Path) -> std::io::Result<()>,
     ) -> Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let size = bytes.len() as u64;
-        if let Some(budget) = self.budget.filter(|budget| size > *budget) {
-            let why = format!("it has {size} bytes, the budget is {budget}");
-            return Err(Error::new(ErrorKind::Full, doing).of(name).because(why));
-        }
         loop {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let (count, care) = next_put();
             let aside = self.directory.join(format!("{ASIDE}{}-{count}", std::process::id()));
-            // The first and each tenth look for what dead writers left: a look costs as much as the
-            // directory is long.
-            let care = if count.is_multiple_of(10) { Care::Sweep } else { Care::None };
             let outcome = self.publish_from(&aside, bytes, doing, way, care, &link);
             match outcome {
                 // Somebody took it for a dead one's before its lock was there.
@@ -302,25 +303,71 @@ impl Objects {
             alive => alive.map_err(Error::from)?,
         };
         (&file).write_all(bytes).map_err(failed)?;
-        // A link takes no name away and replaces none, so it needs no lock of the directory.
-        let locked = match (way, care, self.budget) {
-            (Way::Link, Care::None, None) => None,
-            _ => Some(Locked::take(&self.directory)?),
-        };
-        if let (Some(locked), Care::Sweep) = (&locked, care) {
-            locked.sweep()?;
-        }
-        if let (Some(locked), Some(budget)) = (&locked, self.budget) {
-            locked.make_room(bytes.len() as u64, budget, doing)?;
-        }
+        let _locked = self.prepare(bytes, doing, way, care)?;
         link(aside).map_err(failed)?;
         drop(alive);
         Ok(())
     }
 
+    /// As [`publish`](Self::publish), by a file that has no name before: a death leaves nothing.
+    fn publish_unnamed(
+        &self,
+        file: UnnamedFile,
+        path: &Path,
+        bytes: &[u8],
+        doing: &'static str,
+    ) -> Result<()> {
+        let write = file.as_file().write_all(bytes);
+        write.map_err(directory::failed(doing, path))?;
+        let (_, care) = next_put();
+        let _locked = self.prepare(bytes, doing, Way::Link, care)?;
+        file.publish(path)?;
+        Ok(())
+    }
+
+    /// Looks for what dead writers left, and makes room, as far as either is due.
+    fn prepare(
+        &self,
+        bytes: &[u8],
+        doing: &'static str,
+        way: Way,
+        care: Care,
+    ) -> Result<Option<Locked<'_>>> {
+        // A link takes no name away and replaces none, so it needs no lock of the directory.
+        if let (Way::Link, Care::None, None) = (way, care, self.budget) {
+            return Ok(None);
+        }
+        let locked = Locked::take(&self.directory)?;
+        if let Care::Sweep = care {
+            locked.sweep()?;
+        }
+        if let Some(budget) = self.budget {
+            locked.make_room(bytes.len() as u64, budget, doing)?;
+        }
+        Ok(Some(locked))
+    }
+
+    fn check_budget(&self, name: &str, bytes: &[u8], doing: &'static str) -> Result<()> {
+        let size = bytes.len() as u64;
+        match self.budget {
+            Some(budget) if size > budget => Err(Error::new(ErrorKind::Full, doing)
+                .of(name)
+                .because(format!("it has {size} bytes, the budget is {budget}"))),
+            _ => Ok(()),
+        }
+    }
+
     fn path(&self, name: &str) -> Result<PathBuf> {
         Ok(self.directory.join(Name::new(name)?.as_str()))
     }
+}
+
+/// The number of a put of this process, and whether it looks for what dead writers left. The first and
+/// each tenth do: a look costs as much as the directory is long.
+fn next_put() -> (u64, Care) {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    (count, if count.is_multiple_of(10) { Care::Sweep } else { Care::None })
 }
 
 /// How a file that was written aside gets its name.
