@@ -43,14 +43,25 @@ impl<'arena, T: ?Sized> Draft<'arena, T> {
             .because(format!("asked for {len} bytes at {offset}, of {}", self.len))
     }
 
+    /// Where its bytes begin.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
     fn make_public(self) -> Result<(u64, u64)> {
+        let found = (self.at, self.len);
+        self.publish_as(PUBLISHED).map(|_| found)
+    }
+
+    /// Makes it everybody's, in this state; where it lies.
+    pub(super) fn publish_as(self, state: u32) -> Result<u64> {
         let region = &self.arena.region;
         region.participant().check()?;
         let word = self.arena.word(self.place);
-        if word.compare_exchange(region.me().word(), PUBLISHED)?.is_err() {
+        if word.compare_exchange(region.me().word(), state)?.is_err() {
             return Err(self.arena.garbled("the word of a block"));
         }
-        let found = (self.at, self.len);
+        let found = self.at;
         // From here on it is not ours to free.
         std::mem::forget(self);
         Ok(found)

@@ -2,10 +2,12 @@
 
 mod draft;
 mod hints;
+mod map;
 mod off;
 mod slabs;
 
 pub use draft::Draft;
+pub use map::HashMap;
 pub use off::{Extent, Off};
 
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use crate::shared::{self, Layout, Shared};
 use crate::word::{ViewWord, Word};
 use hints::Hints;
 use slabs::{
-    Kind, NOBODY, PUBLISHED, Place, SIZES, SLAB, WHOLE, blocks_of, class_of, size_of_class,
+    Kind, NOBODY, PUBLISHED, Place, SIZES, SLAB, WHOLE, blocks_of, class_of, is_public,
+    size_of_class,
 };
 
 const SLABS: u64 = 16;
@@ -261,7 +264,7 @@ impl Arena {
     fn check(&self, at: u64, len: u64) -> Result<()> {
         self.region.participant().check()?;
         let (place, _, size) = self.find(at)?;
-        if len > size || self.word(place).load()? != PUBLISHED {
+        if len > size || !is_public(self.word(place).load()?) {
             return Err(self.nothing_at(at));
         }
         Ok(())
@@ -328,7 +331,7 @@ impl Arena {
     /// `NotFound` if no published block begins there, because it was freed already, for one; otherwise
     /// those of [`alloc`](Self::alloc).
     pub fn free<T>(&self, off: Off<T>) -> Result<()> {
-        self.free_at(off.get())
+        self.free_at(off.get(), PUBLISHED)
     }
 
     /// Frees bytes.
@@ -336,18 +339,33 @@ impl Arena {
     /// # Errors
     /// Those of [`free`](Self::free).
     pub fn free_bytes(&self, extent: Extent) -> Result<()> {
-        self.free_at(extent.offset())
+        self.free_at(extent.offset(), PUBLISHED)
     }
 
-    fn free_at(&self, at: u64) -> Result<()> {
+    /// The word of a block that the map whose words lie there moves.
+    fn moved_by(&self, words: u64) -> Result<u32> {
+        let number = u32::try_from(words / LINE).ok().filter(|number| *number < 1 << 31);
+        number.map(|number| number << 1 | 1).ok_or_else(|| self.garbled("where a hash map lies"))
+    }
+
+    /// Changes the word of a public block from one state to another one.
+    fn change(&self, at: u64, from: u32, to: u32) -> Result<()> {
+        let (place, ..) = self.find(at)?;
+        match self.word(place).compare_exchange(from, to)? {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.nothing_at(at)),
+        }
+    }
+
+    fn free_at(&self, at: u64, from: u32) -> Result<()> {
         self.region.participant().check()?;
         let (place, kind, _) = self.find(at)?;
         match kind {
-            Kind::Blocks(class) if self.give_back(place, PUBLISHED)? => {
+            Kind::Blocks(class) if self.give_back(place, from)? => {
                 self.hints.push(class, place);
                 Ok(())
             }
-            Kind::First if self.give_run_back(&self.lock()?, place.slab, PUBLISHED)? => Ok(()),
+            Kind::First if self.give_run_back(&self.lock()?, place.slab, from)? => Ok(()),
             _ => Err(self.nothing_at(at)),
         }
     }
@@ -383,7 +401,7 @@ impl Arena {
             for index in blocks {
                 match self.word(Place { slab, index }).load()? {
                     NOBODY => {}
-                    PUBLISHED => stats.published += 1,
+                    word if is_public(word) => stats.published += 1,
                     _ => stats.unpublished += 1,
                 }
             }

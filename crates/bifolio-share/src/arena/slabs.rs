@@ -10,6 +10,9 @@
 //!      └────────────────────┴──────────────────────────────┘ freed
 //! ```
 //!
+//! What is put into a hash map, or taken out of it, is *moved* meanwhile: published, with a word that
+//! names the map, so that whoever ends what a dead one began knows whether the block is still that.
+//!
 //! Each arrow is one change of one word, so a death leaves nothing half done: a block of a dead maker is
 //! found by whoever sweeps. A small block needs no lock. A slab gets its kind under the arena's lock,
 //! and a run of slabs gets and loses it under a record of what is being done.
@@ -48,6 +51,12 @@ const RETIRED: u32 = 0x1000;
 
 pub(super) const NOBODY: u32 = 0;
 pub(super) const PUBLISHED: u32 = 1;
+
+/// Whether a block is everybody's: no word of a participant is odd.
+#[inline]
+pub(super) fn is_public(word: u32) -> bool {
+    word & 1 == 1
+}
 
 /// What a slab is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -377,7 +386,7 @@ impl Arena {
 
     /// Whether a block is of somebody who died, or of nobody who ever was.
     fn is_left(&self, found: u32, dead: &mut HashMap<u32, bool>) -> Result<bool> {
-        if found == PUBLISHED || found == NOBODY || broken!(DeadBlocksKept) {
+        if is_public(found) || found == NOBODY || broken!(DeadBlocksKept) {
             return Ok(false);
         }
         if let Some(known) = dead.get(&found) {

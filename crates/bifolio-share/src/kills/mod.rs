@@ -19,7 +19,7 @@ use bifolio_testkit::skip::{self, Obstacle};
 use bifolio_testkit::step::{StepReport, Visit, kill_at_every_instruction};
 use bifolio_testkit::{budget, this_test};
 
-use crate::{Arena, Channel, ErrorKind, Leader, Life, Lock, Region};
+use crate::{Arena, Channel, ErrorKind, HashMap, Leader, Life, Lock, Region};
 pub(crate) use races::between;
 use races::{
     taken_from_another_kind, torn, torn_message, torn_snapshot, written_under_a_pin,
@@ -62,6 +62,8 @@ bifolio_testkit::seeded_bugs! {
         DeadNotSwept,
         /// A region has its magic word, then the rest of its header.
         MagicFirst,
+        /// What was on its way into or out of a hash map is forgotten.
+        EntryLost,
         /// A run of slabs is given without a record.
         IntentNotWritten,
         /// What the dead have not published is kept.
@@ -242,6 +244,11 @@ fn check(
             let mut receiver = queue.receiver_within(SOON).map_err(say("receiving"))?;
             check_messages(scene, &queue, &mut receiver)?;
         }
+        Scene::Insert | Scene::Exchange | Scene::Remove => {
+            let arena = next.arena("arena", ARENA).map_err(say("finding"))?;
+            let map = next.hash_map("map", &arena, 2).map_err(say("finding"))?;
+            check_map(scene, &arena, &map)?;
+        }
         Scene::Alloc | Scene::AllocRun | Scene::Free | Scene::FreeRun => {
             let arena = next.arena("arena", ARENA).map_err(say("finding"))?;
             check_arena(scene, &arena)?;
@@ -259,6 +266,34 @@ fn check(
         Scene::Create | Scene::Make | Scene::JoinAndLeave => {}
     }
     Ok(())
+}
+
+/// That a map is as it was before a change or after it, and that nothing is in its arena but that.
+fn check_map(scene: Scene, arena: &Arena, map: &HashMap<u64, u64>) -> Result<(), String> {
+    let say = |what: &'static str| move |error: crate::Error| format!("{what}: {error}");
+    let mut found = map.entries().map_err(say("reading"))?;
+    found.sort_unstable();
+    let expected = match scene {
+        Scene::Insert => found == [(1, 10), (2, 20)] || found == [(1, 10), (2, 20), (3, 30)],
+        Scene::Exchange => found == [(1, 10), (2, 20)] || found == [(1, 11), (2, 20)],
+        _ => found == [(1, 10), (2, 20)] || found == [(2, 20)],
+    };
+    if !expected || map.len().map_err(say("counting"))? != found.len() as u64 {
+        return Err(format!("the map is {found:?}"));
+    }
+    arena.sweep().map_err(say("sweeping"))?;
+    let stats = arena.stats().map_err(say("counting"))?;
+    if (stats.published, stats.unpublished) != (found.len() as u64, 0) {
+        return Err(format!("of {} entries there is {stats:?}", found.len()));
+    }
+    for key in 1..=3 {
+        map.insert(&key, &7).map_err(say("inserting"))?;
+        if map.remove(&key).map_err(say("removing"))? != Some(7) {
+            return Err(format!("the value of {key} is another one"));
+        }
+    }
+    let stats = arena.stats().map_err(say("counting"))?;
+    if stats.published == 0 { Ok(()) } else { Err(format!("of no entries there is {stats:?}")) }
 }
 
 /// That after a sweep an arena holds what was published, and all of the rest can be allocated.
@@ -368,6 +403,13 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
                 region.once("once").and_then(|_| region.mutex("pair", [0_u64; 2])).map(drop)
             }
             Scene::Publish => region.seqlock("numbers", [0_u64; 2]).map(drop),
+            Scene::Insert | Scene::Exchange | Scene::Remove => {
+                region.arena("arena", ARENA).and_then(|arena| {
+                    let map = region.hash_map("map", &arena, 2)?;
+                    map.insert(&1_u64, &10_u64)?;
+                    map.insert(&2, &20).map(drop)
+                })
+            }
             Scene::Alloc | Scene::AllocRun | Scene::Free | Scene::FreeRun => {
                 region.arena("arena", ARENA).map(drop)
             }
@@ -504,6 +546,21 @@ fn a_run_that_one_that_is_killed_anywhere_frees_is_there_or_free() {
 }
 
 #[test]
+fn a_map_into_which_one_inserts_that_is_killed_anywhere_has_the_entry_or_has_it_not() {
+    explore(this_test!(), Scene::Insert);
+}
+
+#[test]
+fn an_entry_that_is_exchanged_by_one_that_is_killed_anywhere_is_the_old_or_the_new_one() {
+    explore(this_test!(), Scene::Exchange);
+}
+
+#[test]
+fn a_map_of_which_one_removes_that_is_killed_anywhere_has_the_entry_or_has_it_not() {
+    explore(this_test!(), Scene::Remove);
+}
+
+#[test]
 fn a_message_whose_sender_is_killed_anywhere_is_whole_or_none() {
     explore(this_test!(), Scene::Send);
 }
@@ -552,6 +609,7 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::BarrierHalfOpen => Scene::Meet,
             Twin::DoneEarly => Scene::DoOnce,
             Twin::HalfWritten => Scene::Publish,
+            Twin::EntryLost => Scene::Exchange,
             Twin::IntentNotWritten => Scene::AllocRun,
             Twin::DeadBlocksKept => Scene::Alloc,
             Twin::KindNotChecked => return twin.while_on(taken_from_another_kind),

@@ -57,10 +57,16 @@ pub(super) enum Scene {
     Free,
     /// It frees a run of slabs.
     FreeRun,
+    /// It inserts an entry into a hash map.
+    Insert,
+    /// It inserts one in the place of another one.
+    Exchange,
+    /// It removes an entry.
+    Remove,
 }
 
 impl Scene {
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::Create,
         Self::Make,
         Self::JoinAndLeave,
@@ -84,6 +90,9 @@ impl Scene {
         Self::AllocRun,
         Self::Free,
         Self::FreeRun,
+        Self::Insert,
+        Self::Exchange,
+        Self::Remove,
     ];
 
     pub(super) fn named(text: &str) -> Option<Self> {
@@ -225,6 +234,16 @@ pub(super) fn play(scene: Scene) {
             let arena = join().arena("arena", ARENA).expect("an arena");
             let extent = arena.alloc_bytes(RUN).and_then(Draft::publish_bytes).expect("a run");
             region(|| drop(arena.free_bytes(extent)));
+        }
+        Scene::Insert | Scene::Exchange | Scene::Remove => {
+            let region_ = join();
+            let arena = region_.arena("arena", ARENA).expect("an arena");
+            let map = region_.hash_map::<u64, u64>("map", &arena, 2).expect("a map");
+            region(|| match scene {
+                Scene::Insert => drop(map.insert(&3, &30)),
+                Scene::Exchange => drop(map.insert(&1, &11)),
+                _ => drop(map.remove(&1)),
+            });
         }
         Scene::Send => {
             let queue = join().queue("queue", MESSAGES, 40).expect("a queue");

@@ -57,10 +57,12 @@ pub(crate) enum Kind {
     Channel,
     /// [`Snapshot`](crate::Snapshot).
     Snapshot,
+    /// [`HashMap`](crate::HashMap).
+    HashMap,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Mutex,
         Self::RwLock,
         Self::Seqlock,
@@ -72,6 +74,7 @@ impl Kind {
         Self::Arena,
         Self::Channel,
         Self::Snapshot,
+        Self::HashMap,
     ];
 
     pub(crate) fn word(self) -> u32 {
@@ -87,6 +90,7 @@ impl Kind {
             Self::Arena => 9,
             Self::Channel => 10,
             Self::Snapshot => 11,
+            Self::HashMap => 12,
         }
     }
 
@@ -107,6 +111,7 @@ impl Kind {
             Self::Arena => "an arena",
             Self::Channel => "a channel",
             Self::Snapshot => "a snapshot",
+            Self::HashMap => "a hash map",
         }
     }
 }

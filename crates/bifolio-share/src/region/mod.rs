@@ -109,6 +109,11 @@ impl Region {
         self.inner.growable.section()
     }
 
+    /// Whether two handles are of one opening.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Who we are in it.
     #[must_use]
     pub fn me(&self) -> Holder {

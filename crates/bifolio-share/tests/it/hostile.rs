@@ -47,6 +47,10 @@ fn use_all(region: &Region) {
         if let Ok(small) = small {
             let _ = (arena.get(small), arena.set(small, &[2; 4]), arena.free(small));
         }
+        if let Ok(map) = region.hash_map::<u32, [u16; 3]>("map", &arena, 4) {
+            let _ = (map.insert(&1, &[1; 3]), map.insert(&2, &[2; 3]), map.insert(&1, &[3; 3]));
+            let _ = (map.get(&1), map.len(), map.entries(), map.remove(&2));
+        }
         if let Ok(large) = large {
             let _ = arena.read_at(large, 69_000, &mut [0; 1000]);
             let _ = arena.free_bytes(large);
@@ -104,7 +108,7 @@ fn random_bytes_in_a_living_region_are_values_or_errors() {
     let mut random = Random::new();
     for _ in 0..budget(if cfg!(windows) { 20 } else { 100 }) {
         let (_dir, path) = place();
-        let options = Region::options().capacity(1 << 20).participants(4).names(12);
+        let options = Region::options().capacity(1 << 20).participants(4).names(14);
         let options = options.patience(Duration::from_micros(100));
         let region = options.clone().create(Create::New).open(&path).unwrap();
         use_all(&region);

@@ -9,6 +9,7 @@ mod forks;
 mod format;
 mod hostile;
 mod locks;
+mod maps;
 mod members;
 mod mutexes;
 mod objects;

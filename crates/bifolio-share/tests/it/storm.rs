@@ -1,6 +1,6 @@
 //! A storm: processes use everything that a region has, and are killed at random moments.
 //!
-//! What a kill *is* here: one process that was somewhere in one of seventeen kinds of work got SIGKILL, and a new
+//! What a kill *is* here: one process that was somewhere in one of nineteen kinds of work got SIGKILL, and a new
 //! one took its place. `BIFOLIO_BUDGET=1000` makes 100,000 of them.
 
 use std::time::Duration;
@@ -22,6 +22,7 @@ struct Everything {
     numbers: bifolio_share::Seqlock<[u64; 16]>,
     latest: bifolio_share::Snapshot<[u64; 16]>,
     arena: bifolio_share::Arena,
+    map: bifolio_share::HashMap<u64, [u64; 3]>,
     queue: bifolio_share::Channel,
     news: bifolio_share::Channel,
     pool: bifolio_share::Semaphore,
@@ -38,6 +39,7 @@ impl Everything {
             both: region.rwlock("both", [0; 2])?,
             numbers: region.seqlock("numbers", [0; 16])?,
             latest: region.snapshot("latest", 2, [0; 16])?,
+            map: region.hash_map("map", &region.arena("entries", 1 << 20)?, 16)?,
             arena: region.arena("arena", 1 << 20)?,
             queue: region.queue("queue", 4, 64)?,
             news: region.broadcast("news", 4, 64)?,
@@ -52,7 +54,7 @@ impl Everything {
 
     /// One piece of work of some kind; panics if anything is there that must not be.
     fn work(&self, random: &mut Random) -> Result<()> {
-        match random.usize(0..17) {
+        match random.usize(0..19) {
             0 => {
                 let mut guard = whole(self.pair.lock()?)?;
                 let [one, two] = guard.get()?;
@@ -132,6 +134,14 @@ impl Everything {
                     }
                 }
             }
+            16 => {
+                let key = random.u64(0..40);
+                self.map.insert(&key, &[key; 3])?;
+                if let Some(found) = self.map.get(&random.u64(0..40))? {
+                    assert!(found.iter().all(|one| *one == found[0]), "{found:?}");
+                }
+            }
+            17 => drop(self.map.remove(&random.u64(0..40))?),
             14 | 15 => {
                 let draft = self.arena.alloc(&[random.u64(..); 5]);
                 let run = self.arena.alloc_bytes(random.u64(0..200_000));
@@ -226,6 +236,12 @@ fn whoever_is_killed_in_a_storm_the_others_lose_nothing_and_every_death_is_count
     let stats = everything.arena.stats().unwrap();
     assert_eq!(stats.unpublished, 0, "blocks of the dead are left: {stats:?}");
     assert!(stats.published <= kills + WORKERS as u64, "{stats:?}");
+    let entries = everything.map.entries().unwrap();
+    assert!(entries.iter().all(|(key, value)| *value == [*key; 3]), "{entries:?}");
+    assert_eq!(everything.map.len().unwrap(), entries.len() as u64);
+    let arena = everything.region.arena("entries", 1 << 20).unwrap();
+    arena.sweep().unwrap();
+    assert_eq!(arena.stats().unwrap().published, entries.len() as u64, "entries are lost");
     let mut receiver = everything.queue.receiver_within(LONG).unwrap();
     while receiver.try_receive().unwrap().is_some() {}
     for number in 0..8_u64 {
