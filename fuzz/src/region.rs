@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bifolio_map::{Create, ReadWrite, Section};
-use bifolio_share::{Lock, Region};
+use bifolio_share::{Draft, Lock, Region};
 
 /// Bytes of the file that are changed: header, participants, names, and the objects behind them.
-const REACH: usize = 1 << 14;
+const REACH: usize = 1 << 15;
 
 /// Whatever is written into a living region, every call ends with a value or an error, for who is in it
 /// and for who joins then. The bytes are changes: two for the place, one for what is written there;
@@ -17,7 +17,7 @@ pub fn region(bytes: &[u8]) {
     let options = Region::options()
         .capacity(1 << 20)
         .participants(3)
-        .names(8)
+        .names(16)
         .patience(Duration::from_micros(10));
     let ours = options.clone().create(Create::New).open(&path).expect("a new region");
     use_all(&ours);
@@ -73,6 +73,39 @@ fn use_all(region: &Region) {
     if let Ok(event) = region.event("event") {
         let _ = (event.wait_within(moment), event.set(), event.reset());
     }
+    if let Ok(value) = region.snapshot("snapshot", 1, [true; 3]) {
+        let pins = [value.pin(), value.pin()];
+        let _ = (value.read(), value.version(), value.write_within(&[false; 3], moment));
+        for pin in pins.iter().flatten() {
+            let _ = (pin.get(), pin.version());
+        }
+    }
+    for channel in [region.queue("queue", 2, 16), region.broadcast("broadcast", 2, 16)] {
+        let Ok(channel) = channel else { continue };
+        let receiver = channel.receiver();
+        let _ = (channel.try_send(b"one"), channel.send_within(b"two", moment));
+        drop(channel.try_loan(5));
+        if let Ok(mut receiver) = receiver {
+            let _ = receiver.try_receive().map(|message| message.map(|one| one.to_vec()));
+            let _ = receiver.receive_within(moment).and_then(|message| message.value::<bool>());
+        }
+    }
+    use_arena(region);
+}
+
+fn use_arena(region: &Region) {
+    let Ok(arena) = region.arena("arena", 1 << 16) else { return };
+    if let Ok(off) = arena.alloc(&[true; 3]).and_then(Draft::publish) {
+        let _ = (arena.get(off), arena.set(off, &[false; 3]), arena.free(off));
+    }
+    if let Ok(run) = arena.alloc_bytes(40_000).and_then(Draft::publish_bytes) {
+        let _ = (arena.read_at(run, 39_999, &mut [0]), arena.free_bytes(run));
+    }
+    if let Ok(map) = region.hash_map::<u32, bool>("map", &arena, 2) {
+        let _ = (map.insert(&1, &true), map.insert(&2, &false), map.insert(&1, &false));
+        let _ = (map.get(&1), map.len(), map.entries(), map.remove(&2));
+    }
+    let _ = (arena.sweep(), arena.stats());
 }
 
 #[cfg(test)]
