@@ -89,8 +89,8 @@ pub use arena::{Arena, ArenaStats, Draft, Extent, HashMap, Off};
 pub use channel::{Channel, Loan, Message, Receiver, Waiting};
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{
-    Barrier, Condvar, Event, Leader, Lock, Mutex, MutexGuard, Once, Permit, Pinned, ReadGuard,
-    RwLock, Semaphore, Seqlock, Snapshot, Turn, Unsound, Waited, Why,
+    Barrier, Condvar, Event, Leader, Lock, Mutex, MutexGuard, NamedGuard, NamedMutex, Once, Permit,
+    Pinned, ReadGuard, RwLock, Semaphore, Seqlock, Snapshot, Turn, Unsound, Waited, Why,
 };
 pub use objects::{Evicted, Object, ObjectEntry, Objects, ObjectsOptions, Removal};
 pub use participant::{Holder, Life, MAX_SLOTS, Member, Slot};

@@ -277,3 +277,37 @@ fn no_update_is_lost_and_every_death_is_told_however_many_owners_are_killed() {
     assert_eq!(members.iter().filter(|member| member.life == Life::Alive).count(), 1);
     println!("{last} updates, {rounds} kills");
 }
+
+#[test]
+fn a_named_mutex_is_a_name_alone_and_the_death_of_its_owner_is_told() {
+    use bifolio_map::names::{Name, Scope};
+    use bifolio_share::NamedMutex;
+    let open = |dir: &std::path::Path| {
+        let name = Name::new("alone").unwrap();
+        NamedMutex::open_in(&name, Scope::Directory(dir.into())).unwrap()
+    };
+    if child::role().is_some() {
+        let mutex = open(std::path::Path::new(&std::env::var_os(crate::support::PATH).unwrap()));
+        let _guard = mutex.lock().unwrap();
+        child::point("locked");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut owner = child_of(this_test!(), "owner", dir.path());
+    owner.run_to("locked", 1).unwrap();
+    let mutex = open(dir.path());
+    refused(mutex.try_lock(), ErrorKind::Busy);
+    refused(mutex.lock_within(Duration::from_millis(20)), ErrorKind::TimedOut);
+    owner.kill().unwrap();
+    let guard = mutex.lock().unwrap();
+    assert_eq!(guard.after(), Some(Why::OwnerDied));
+    drop(guard);
+    assert_eq!(mutex.try_lock().unwrap().after(), None);
+    let name = Name::new("alone").unwrap();
+    let scope = Scope::Directory(dir.path().into());
+    drop(mutex);
+    if cfg!(windows) {
+        bifolio_map::names::unlink(&name, &scope).unwrap();
+    }
+    assert!(bifolio_map::names::list(&scope).unwrap().is_empty(), "nothing is left");
+}

@@ -9,7 +9,7 @@ use bifolio_testkit::child::{Child, Rerun};
 use tempfile::TempDir;
 
 /// Tells a child where the region of its parent is.
-const PATH: &str = "BIFOLIO_TEST_REGION";
+pub(crate) const PATH: &str = "BIFOLIO_TEST_REGION";
 
 /// A directory and the path of a region in it.
 pub(crate) fn place() -> (TempDir, PathBuf) {
