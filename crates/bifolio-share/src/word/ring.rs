@@ -345,14 +345,14 @@ fn rounds(words: &impl Words) -> u32 {
 pub enum Waiting {
     /// It asks all the time: the fastest, and it keeps a core busy.
     Spin,
-    /// It asks for some microseconds, and sleeps then.
+    /// It asks for some tens of microseconds, and sleeps then.
     #[default]
     SpinThenSleep,
     /// It sleeps at once.
     Sleep,
 }
 
-/// Turns of asking before one sleeps: some microseconds.
+/// Turns of asking before one sleeps: some tens of microseconds.
 const SHORT_SPIN: u32 = 2_000;
 /// Who only asks looks at the clock, and at who lives, once in so many turns.
 const TURNS: u32 = 4_096;
