@@ -1,5 +1,7 @@
 //! Races of processes for a name. Two racers do the same thing at the same moment, or one of them
-//! the opposite; now and then one is killed in the middle. The parent looks on.
+//! the opposite; now and then one is killed in the middle. A referee looks on, in a process of its own:
+//! other tests start processes at any time, and a child that was just forked shares the sections of
+//! its parent for that moment, and so keeps their names.
 
 use std::path::Path;
 use std::thread;
@@ -41,6 +43,9 @@ enum Maker {
     #[cfg(unix)]
     ByHand,
 }
+
+/// The role of who starts racers and looks on.
+const REFEREE: &str = "referee";
 
 /// What a racer came to, as a word.
 const GOT: u32 = 1;
@@ -298,12 +303,16 @@ fn judge(
 /// A thousand races, a tenth of them with a kill.
 #[test]
 fn racing_processes_find_a_name_whole_or_not_at_all_and_leave_nothing() {
-    if let Some(role) = child::role() {
+    let Some(role) = child::role() else {
+        let referee = Rerun::of(this_test!(), REFEREE).within(Duration::from_secs(600));
+        return println!("{}", referee.spawn().unwrap().finish().unwrap().concat());
+    };
+    if role != REFEREE {
         return run_racer(usize::from(role.ends_with('1')), Maker::Library);
     }
     let rounds = budget(if cfg!(windows) { 60 } else { 1000 });
     let tally = run(this_test!(), Maker::Library, u32::try_from(rounds).unwrap(), 10).unwrap();
-    println!("{tally:?}");
+    child::tell(&format!("{tally:?}"));
     assert!(tally.kills > 0 && tally.seen > 0 && tally.refused > 0, "{tally:?}");
 }
 
