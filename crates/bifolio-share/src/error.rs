@@ -147,6 +147,18 @@ impl Error {
     }
 }
 
+/// For drops, which have nobody to tell: bytes that cannot be had are nobody's lock any more, and the
+/// next access says so. The error goes out of line, so that the drop itself is inlined.
+#[inline(always)]
+pub(crate) fn untold(outcome: Result<()>) {
+    #[cold]
+    #[inline(never)]
+    fn forget(_error: Error) {}
+    if let Err(error) = outcome {
+        forget(error);
+    }
+}
+
 impl From<bifolio_map::Error> for Error {
     #[cold]
     fn from(source: bifolio_map::Error) -> Self {

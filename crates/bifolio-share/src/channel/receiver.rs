@@ -5,7 +5,7 @@ use std::time::Duration;
 use bifolio_map::Patience;
 
 use super::{Channel, PAYLOAD, RECEIVER, Ring, TAIL};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, untold};
 use crate::lock::{mutex_words, thread_number};
 use crate::region::after_copy;
 use crate::shared::{self, Shared};
@@ -295,8 +295,7 @@ impl Drop for Message<'_> {
         let channel = &self.receiver.channel;
         // In a forked child the message is still its parent's.
         if channel.way == Way::Queue && channel.region.participant().check().is_ok() {
-            // Bytes that cannot be had are nobody's; the next access says so.
-            let _ = self.receiver.release(self.position);
+            untold(self.receiver.release(self.position));
         }
     }
 }

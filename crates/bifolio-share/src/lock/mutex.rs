@@ -7,7 +7,7 @@ use std::time::Duration;
 use bifolio_map::Patience;
 
 use super::{MUTEX_BYTES, ViewMutex, mutex_words, thread_number};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, untold};
 use crate::participant::Holder;
 use crate::region::{Object, Region};
 use crate::shared::{self, Shared};
@@ -347,8 +347,7 @@ impl<T: Shared> Drop for MutexGuard<'_, T> {
         if thread::panicking() && !self.panicked {
             self.left = Health::Poisoned;
         }
-        // Bytes that cannot be had are nobody's lock any more; the next access says so.
-        let _ = self.give_back();
+        untold(self.give_back());
     }
 }
 

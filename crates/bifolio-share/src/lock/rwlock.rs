@@ -8,7 +8,7 @@ use bifolio_map::Patience;
 use super::mutex::{Lock, Mutex};
 use super::tallies::{LINE, Tallies};
 use super::{Why, mutex_words, thread_number};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, untold};
 use crate::region::{Object, Region};
 use crate::shared::Shared;
 use crate::word::mutex::Health;
@@ -218,8 +218,7 @@ impl<T: Shared> Drop for ReadGuard<'_, T> {
         let participant = self.lock.region().participant();
         // In a forked child the lock is still its parent's.
         if participant.check().is_ok() {
-            // Bytes that cannot be had are nobody's lock any more; the next access says so.
-            let _ = self.lock.words().end_read(participant);
+            untold(self.lock.words().end_read(participant));
         }
     }
 }
