@@ -7,7 +7,7 @@ use bifolio_map::{Create, Section};
 use bifolio_share::{ErrorKind, Region, RegionOptions};
 use bifolio_testkit::{budget, child, this_test};
 
-use crate::support::{child_of, create, of_the_parent, place, refused, says};
+use crate::support::{child_of, create, of_the_parent, place, refused, says, soon};
 
 #[test]
 fn the_types_can_be_used_from_any_thread() {
@@ -52,6 +52,8 @@ fn a_named_region_goes_with_its_last_participant() {
     second.read_at(offset, &mut bytes).unwrap();
     assert_eq!(&bytes, b"12.50");
     drop(second);
+    // A child that another test has just forked shares it for a moment.
+    soon("it is gone", || options.named(&name).is_err());
     refused(options.named(&name), ErrorKind::NotFound);
 }
 
