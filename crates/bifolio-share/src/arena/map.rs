@@ -392,14 +392,11 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::region::header::tests::rows;
+    use crate::region::header::tests::{page, row};
 
     #[test]
     fn the_words_lie_as_the_page_says() {
-        let page = |heading| -> Vec<_> {
-            rows(heading).into_iter().map(|(at, size, name)| (name, at as u64, size)).collect()
-        };
-        let row = |name: &str, at: u64| (name.to_owned(), at, 8);
+        let row = |name, at| row(name, at, 8);
         let expected = [
             row("buckets", BUCKETS),
             row("arena", ARENA),

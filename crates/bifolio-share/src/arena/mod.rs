@@ -427,14 +427,10 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::region::header::tests::rows;
+    use crate::region::header::tests::{page, row};
 
     #[test]
     fn the_words_lie_as_the_page_says() {
-        let page = |heading| -> Vec<_> {
-            rows(heading).into_iter().map(|(at, size, name)| (name, at as u64, size)).collect()
-        };
-        let row = |name: &str, at: u64, size: usize| (name.to_owned(), at, size);
         let expected = [row("lock", 0, 16), row("slabs", SLABS, 4), row("intent", INTENT, 8)];
         assert_eq!(page("Arena"), expected);
         let text = include_str!("../../FORMAT.md");

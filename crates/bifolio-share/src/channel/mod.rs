@@ -388,14 +388,10 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::region::header::tests::rows;
+    use crate::region::header::tests::{page, row};
 
     #[test]
     fn the_words_lie_as_the_page_says() {
-        let page = |heading| -> Vec<_> {
-            rows(heading).into_iter().map(|(at, size, name)| (name, at as u64, size)).collect()
-        };
-        let row = |name: &str, at: u64, size: usize| (name.to_owned(), at, size);
         let expected = [
             row("receiver", RECEIVER, 16),
             row("slots", SLOTS, 4),

@@ -96,14 +96,10 @@ impl Drop for Inside<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::region::header::tests::rows;
+    use crate::region::header::tests::{page, row};
 
     #[test]
     fn the_words_lie_as_the_page_says() {
-        let page = |heading| -> Vec<_> {
-            rows(heading).into_iter().map(|(at, size, name)| (name, at as u64, size)).collect()
-        };
-        let row = |name: &str, at: u64, size: usize| (name.to_owned(), at, size);
         let lock = row("lock", 0, MUTEX_BYTES);
         let [permits, returns, _] = semaphore::PLACES;
         let expected = [lock.clone(), row("permits", permits, 4), row("returns", returns, 4)];

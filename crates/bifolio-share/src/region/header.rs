@@ -140,6 +140,16 @@ impl Header {
 pub(crate) mod tests {
     use super::*;
 
+    /// A row of a table of words: name, offset, size.
+    pub(crate) fn row(name: &str, at: u64, size: usize) -> (String, u64, usize) {
+        (name.to_owned(), at, size)
+    }
+
+    /// The table of words under a heading of the page.
+    pub(crate) fn page(heading: &str) -> Vec<(String, u64, usize)> {
+        rows(heading).into_iter().map(|(at, size, name)| (name, at as u64, size)).collect()
+    }
+
     /// The rows of the table under a heading: offset, size and name.
     pub(crate) fn rows(heading: &str) -> Vec<(usize, usize, String)> {
         let page = include_str!("../../FORMAT.md");
