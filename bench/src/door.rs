@@ -79,6 +79,19 @@ pub(crate) fn sum_of_mmap_sync(shared: &mut mmap_sync::synchronizer::Synchronize
     Ok(numbers.iter().sum())
 }
 
+/// A rival's message of which the front was written.
+#[cfg(feature = "iceoryx2")]
+pub(crate) fn filled_iceoryx2(
+    sample: iceoryx2::sample_mut_uninit::SampleMutUninit<
+        iceoryx2::service::ipc_threadsafe::Service,
+        [std::mem::MaybeUninit<u8>],
+        (),
+    >,
+) -> iceoryx2::sample_mut::SampleMut<iceoryx2::service::ipc_threadsafe::Service, [u8], ()> {
+    // SAFETY: shared memory holds some bytes wherever nobody wrote, and nobody looks at them.
+    unsafe { sample.assume_init() }
+}
+
 /// One descriptor and one map of shared memory.
 struct MappedByHand {
     fd: libc::c_int,

@@ -17,16 +17,20 @@ const SOCKET: &str = "Unix socket";
 pub(super) fn run(scale: Scale, report: &mut Report) -> Result<()> {
     report.outcome(&one_way(scale, 64)?)?;
     report.outcome(&one_way(scale, 8 << 10)?)?;
+    report.outcome(&loaned(scale)?)?;
     report.outcome(&throughput(scale)?)
 }
 
 pub(super) fn goals(scale: Scale, report: &mut Report) -> Result<()> {
-    for size in [64, 8 << 10] {
-        let outcome = one_way(scale, size)?;
+    for (what, outcome) in
+        [("of 64 bytes", one_way(scale, 64)?), ("of 8 KiB by loan", loaned(scale)?)]
+    {
         report.outcome_aside(&outcome)?;
+        #[cfg(not(feature = "iceoryx2"))]
+        let _ = what;
         #[cfg(feature = "iceoryx2")]
         report.goal(Goal {
-            figure: format!("time of a message of {size} bytes one way / iceoryx2"),
+            figure: format!("time of a message {what} one way / iceoryx2"),
             ratio: 1.0 / outcome.speed(&[OURS], &[iceoryx::NAME]),
             bound: Bound::AtMost(0.6),
         })?;
@@ -47,6 +51,59 @@ trait End: Send {
     fn receive(&mut self, message: &mut [u8]) -> Result<()>;
 }
 
+/// An end whose messages can be written and read in place.
+trait LoanEnd: End {
+    /// Sends a message of so many bytes, of which the first ones are written.
+    fn send_loan(&mut self, len: usize, head: &[u8; 8]) -> Result<()>;
+    /// The first bytes of a message.
+    fn receive_head(&mut self) -> Result<[u8; 8]>;
+}
+
+/// Messages of 8 KiB of which 8 bytes are written and read: what is left when nothing is copied.
+fn loaned(scale: Scale) -> Result<Outcome> {
+    const SIZE: usize = 8 << 10;
+    let count: u64 = scale.pick(5_000, 20_000);
+    let name = "a message of 8 KiB by loan, one way";
+    let mut bench =
+        Bench::new(name, Work::Operations(2 * count), OURS).expect(count * (count - 1) / 2);
+    let dir = tempfile::tempdir_in("/dev/shm")?;
+    let (mut one, mut other) = Ours::pair(&dir.path().join("region"), SIZE, Waiting::Spin)?;
+    bench = bench.with(OURS, "Spin", move || by_loan(count, SIZE, &mut one, &mut other));
+    #[cfg(feature = "iceoryx2")]
+    {
+        let (mut one, mut other) = iceoryx::pair(SIZE, "loaned")?;
+        bench = bench.with(iceoryx::NAME, "publish-subscribe, asking all the time", move || {
+            by_loan(count, SIZE, &mut one, &mut other)
+        });
+    }
+    bench.measure(scale.pick(5, 11))
+}
+
+/// As [`there_and_back`], in place.
+fn by_loan(
+    count: u64,
+    size: usize,
+    one: &mut impl LoanEnd,
+    other: &mut impl LoanEnd,
+) -> Result<u64> {
+    std::thread::scope(|threads| {
+        let echo = threads.spawn(move || -> std::result::Result<(), String> {
+            for _ in 0..count {
+                let head = other.receive_head().map_err(|error| error.to_string())?;
+                other.send_loan(size, &head).map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        });
+        let mut sum = 0;
+        for number in 0..count {
+            one.send_loan(size, &number.to_ne_bytes())?;
+            sum += u64::from_ne_bytes(one.receive_head()?);
+        }
+        echo.join().map_err(|_| "a thread panicked")??;
+        Ok(sum)
+    })
+}
+
 /// Half of the time there and back, both ends waiting in their fastest way.
 fn one_way(scale: Scale, size: usize) -> Result<Outcome> {
     let count: u64 = scale.pick(5_000, 20_000);
@@ -65,7 +122,7 @@ fn one_way(scale: Scale, size: usize) -> Result<Outcome> {
     }
     #[cfg(feature = "iceoryx2")]
     {
-        let (mut one, mut other) = iceoryx::pair(size)?;
+        let (mut one, mut other) = iceoryx::pair(size, "copied")?;
         bench = bench.with(iceoryx::NAME, "publish-subscribe, asking all the time", move || {
             there_and_back(count, size, &mut one, &mut other)
         });
@@ -178,6 +235,20 @@ impl End for Ours {
     }
 }
 
+impl LoanEnd for Ours {
+    fn send_loan(&mut self, len: usize, head: &[u8; 8]) -> Result<()> {
+        let mut loan = self.out.loan(len)?;
+        loan.write_at(0, head)?;
+        Ok(loan.send()?)
+    }
+
+    fn receive_head(&mut self) -> Result<[u8; 8]> {
+        let mut head = [0; 8];
+        self.into.receive()?.read_at(0, &mut head)?;
+        Ok(head)
+    }
+}
+
 impl End for UnixStream {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         Ok(self.write_all(message)?)
@@ -219,8 +290,8 @@ mod iceoryx {
     use iceoryx2::port::subscriber::Subscriber;
     use iceoryx2::prelude::*;
 
-    use super::End;
-    use crate::Result;
+    use super::{End, LoanEnd};
+    use crate::{Result, door};
 
     pub(super) const NAME: &str = "iceoryx2";
 
@@ -229,11 +300,11 @@ mod iceoryx {
         into: Subscriber<ipc_threadsafe::Service, [u8], ()>,
     }
 
-    pub(super) fn pair(size: usize) -> Result<(Theirs, Theirs)> {
+    pub(super) fn pair(size: usize, what: &str) -> Result<(Theirs, Theirs)> {
         let end = |out: &str, into: &str| -> Result<Theirs> {
             let node = NodeBuilder::new().create::<ipc_threadsafe::Service>()?;
             let service = |name: &str| -> Result<_> {
-                let name = format!("bifolio-bench/{}/{size}/{name}", std::process::id());
+                let name = format!("bifolio-bench/{}/{size}/{what}/{name}", std::process::id());
                 let name = name.as_str().try_into()?;
                 Ok(node.service_builder(&name).publish_subscribe::<[u8]>().open_or_create()?)
             };
@@ -241,6 +312,26 @@ mod iceoryx {
             Ok(Theirs { out, into: service(into)?.subscriber_builder().create()? })
         };
         Ok((end("there", "back")?, end("back", "there")?))
+    }
+
+    impl LoanEnd for Theirs {
+        fn send_loan(&mut self, len: usize, head: &[u8; 8]) -> Result<()> {
+            let mut sample = self.out.loan_slice_uninit(len)?;
+            for (place, byte) in sample.payload_mut().iter_mut().zip(head) {
+                place.write(*byte);
+            }
+            door::filled_iceoryx2(sample).send()?;
+            Ok(())
+        }
+
+        fn receive_head(&mut self) -> Result<[u8; 8]> {
+            loop {
+                if let Some(sample) = self.into.receive()? {
+                    return Ok(sample.payload()[..8].try_into()?);
+                }
+                std::hint::spin_loop();
+            }
+        }
     }
 
     impl End for Theirs {
