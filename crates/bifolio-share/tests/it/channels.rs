@@ -1,4 +1,4 @@
-//! Channels: every message once and in order, or told to be lost, whoever is killed or stopped.
+//! Channels: every message once and in order, or told to be lost, whoever is killed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
