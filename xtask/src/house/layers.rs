@@ -38,6 +38,7 @@ const LAYERS: &[Layer] = &[
 const RIVALS: &[&str] = &[
     "heed",
     "iceoryx2",
+    "ipc-channel",
     "lmdb",
     "memmap",
     "memmap2",
