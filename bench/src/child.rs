@@ -53,6 +53,9 @@ fn answer(task: &str, argument: &std::path::Path) -> Result<()> {
     if task == crate::share::HOLD {
         return crate::share::hold(argument);
     }
+    if task == crate::share::COUNT {
+        return crate::share::count(argument);
+    }
     let sample = crate::map::child_task(task, argument)?;
     let from_disk = crate::cache::bytes_from_disk()?;
     println!("{} {} {from_disk}", sample.took.as_nanos(), sample.digest);

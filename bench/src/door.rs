@@ -10,7 +10,8 @@ use std::fs::File;
 use std::path::Path;
 
 use bifolio_map::{Mode, View};
-use memmap2::{Mmap, MmapMut, MmapOptions};
+use memmap2::{Mmap, MmapMut, MmapOptions, MmapRaw};
+use raw_sync::locks::{LockGuard, LockImpl, LockInit, Mutex as RawSyncMutex};
 
 use crate::Result;
 
@@ -141,7 +142,7 @@ pub(crate) struct Pthread<T>(Box<std::cell::UnsafeCell<T>>);
 unsafe impl<T> Sync for Pthread<T> {}
 
 /// Who may use a mutex of the C library, and what becomes of it when its owner dies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PthreadKind {
     Private,
     Shared,
@@ -150,22 +151,10 @@ pub(crate) enum PthreadKind {
 
 impl Pthread<libc::pthread_mutex_t> {
     pub(crate) fn mutex(kind: PthreadKind) -> Result<Self> {
-        // SAFETY: all zeros is a value of the structure, which the next call fills in.
-        let mut attributes: libc::pthread_mutexattr_t = unsafe { std::mem::zeroed() };
-        let at = &raw mut attributes;
-        // SAFETY: the structure is ours.
-        told(unsafe { libc::pthread_mutexattr_init(at) })?;
-        if !matches!(kind, PthreadKind::Private) {
-            // SAFETY: the attributes were made.
-            told(unsafe { libc::pthread_mutexattr_setpshared(at, libc::PTHREAD_PROCESS_SHARED) })?;
-        }
-        if matches!(kind, PthreadKind::Robust) {
-            // SAFETY: as above.
-            told(unsafe { libc::pthread_mutexattr_setrobust(at, libc::PTHREAD_MUTEX_ROBUST) })?;
-        }
+        let attributes = attributes(kind)?;
         let mutex = Self(Box::new(libc::PTHREAD_MUTEX_INITIALIZER.into()));
         // SAFETY: the mutex does not move, and nobody has it yet.
-        told(unsafe { libc::pthread_mutex_init(mutex.0.get(), at) })?;
+        told(unsafe { libc::pthread_mutex_init(mutex.0.get(), &raw const attributes) })?;
         Ok(mutex)
     }
 
@@ -207,6 +196,136 @@ impl Pthread<libc::pthread_rwlock_t> {
     pub(crate) fn unlock(&self) -> Result<()> {
         // SAFETY: as above, and the benches unlock what they have locked.
         told(unsafe { libc::pthread_rwlock_unlock(self.0.get()) })
+    }
+}
+
+/// What tells the C library which kind of mutex to make.
+fn attributes(kind: PthreadKind) -> Result<libc::pthread_mutexattr_t> {
+    // SAFETY: all zeros is a value of the structure, which the next call fills in.
+    let mut attributes: libc::pthread_mutexattr_t = unsafe { std::mem::zeroed() };
+    let at = &raw mut attributes;
+    // SAFETY: the structure is ours.
+    told(unsafe { libc::pthread_mutexattr_init(at) })?;
+    if kind != PthreadKind::Private {
+        // SAFETY: the attributes were made.
+        told(unsafe { libc::pthread_mutexattr_setpshared(at, libc::PTHREAD_PROCESS_SHARED) })?;
+    }
+    if kind == PthreadKind::Robust {
+        // SAFETY: as above.
+        told(unsafe { libc::pthread_mutexattr_setrobust(at, libc::PTHREAD_MUTEX_ROBUST) })?;
+    }
+    Ok(attributes)
+}
+
+/// A mutex and the number that it guards, as rivals have them in a file that processes share.
+#[repr(C)]
+struct Guarded {
+    mutex: libc::pthread_mutex_t,
+    number: u64,
+}
+
+/// A map of a file that holds a mutex and its number, and where they are in it.
+struct Place(MmapRaw);
+
+impl Place {
+    fn create(path: &Path) -> Result<Self> {
+        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        file.set_len(size_of::<Guarded>() as u64)?;
+        Ok(Self(MmapRaw::map_raw(&file)?))
+    }
+
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::options().read(true).write(true).open(path)?;
+        if file.metadata()?.len() != size_of::<Guarded>() as u64 {
+            return Err("a file of another kind".into());
+        }
+        Ok(Self(MmapRaw::map_raw(&file)?))
+    }
+
+    fn mutex(&self) -> *mut libc::pthread_mutex_t {
+        self.0.as_mut_ptr().cast()
+    }
+
+    fn number(&self) -> *mut u64 {
+        // SAFETY: the file is as long as the structure, and a map begins with a page.
+        unsafe { &raw mut (*self.0.as_mut_ptr().cast::<Guarded>()).number }
+    }
+}
+
+/// A number under a mutex of the C library, in a file that processes share.
+pub(crate) struct PthreadNumber(Place);
+
+impl PthreadNumber {
+    pub(crate) fn create(path: &Path, kind: PthreadKind) -> Result<Self> {
+        let (place, attributes) = (Place::create(path)?, attributes(kind)?);
+        // SAFETY: the mutex lies in the map, and nobody has it yet.
+        told(unsafe { libc::pthread_mutex_init(place.mutex(), &raw const attributes) })?;
+        Ok(Self(place))
+    }
+
+    /// The one that another process has created.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        Ok(Self(Place::open(path)?))
+    }
+
+    /// Changes the number under the lock; what it was.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) -> Result<u64> {
+        // SAFETY: it was made, and is there.
+        told(unsafe { libc::pthread_mutex_lock(self.0.mutex()) })?;
+        // SAFETY: in the map; whoever has the lock has the number to itself.
+        let number = unsafe { &mut *self.0.number() };
+        let was = *number;
+        *number += more;
+        // SAFETY: locked above.
+        told(unsafe { libc::pthread_mutex_unlock(self.0.mutex()) })?;
+        Ok(was)
+    }
+}
+
+/// A number under a mutex of raw_sync, in a file that processes share.
+pub(crate) struct RawSyncNumber {
+    mutex: Box<dyn LockImpl>,
+    // Keeps what the mutex points to.
+    _place: Place,
+}
+
+// SAFETY: it is the C library's mutex, which is for several threads; the number is used under it.
+unsafe impl Sync for RawSyncNumber {}
+
+impl RawSyncNumber {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let place = Place::create(path)?;
+        // SAFETY: the place is for a mutex and a number, and nobody has them yet.
+        let made = unsafe { RawSyncMutex::new(place.mutex().cast(), place.number().cast()) };
+        let (mutex, _) = made.map_err(|error| error.to_string())?;
+        Ok(Self { mutex, _place: place })
+    }
+
+    /// The one that another process has created.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let place = Place::open(path)?;
+        let (mutex, number) = (place.mutex().cast(), place.number().cast());
+        // SAFETY: a mutex and a number that `create` has made.
+        let found = unsafe { RawSyncMutex::from_existing(mutex, number) };
+        let (mutex, _) = found.map_err(|error| error.to_string())?;
+        Ok(Self { mutex, _place: place })
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Result<LockGuard<'_>> {
+        Ok(self.mutex.lock().map_err(|error| error.to_string())?)
+    }
+
+    /// Changes the number under the lock; what it was.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) -> Result<u64> {
+        let guard = self.lock()?;
+        // SAFETY: in the map; whoever has the lock has the number to itself.
+        let number = unsafe { &mut *guard.cast::<u64>() };
+        let was = *number;
+        *number += more;
+        Ok(was)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bifolio_share::{Lock, Region, RwLock};
+use bifolio_share::{Region, RwLock};
 
+use super::contended;
 use crate::Result;
 use crate::door::{Pthread, PthreadKind};
 use crate::goal::{Bound, Goal};
@@ -11,16 +12,21 @@ use crate::harness::{Bench, Outcome, Work};
 use crate::report::Report;
 use crate::suite::Scale;
 
-const OURS: &str = "bifolio";
-const STD: &str = "std";
-const ROBUST: &str = "pthread robust";
+pub(super) const OURS: &str = "bifolio";
+pub(super) const STD: &str = "std";
+pub(super) const PARKING_LOT: &str = "parking_lot";
+pub(super) const PRIVATE: &str = "pthread";
+pub(super) const SHARED: &str = "pthread shared";
+pub(super) const ROBUST: &str = "pthread robust";
+pub(super) const RAW_SYNC: &str = "raw_sync";
 const RWLOCK: &str = "pthread rwlock";
 
 pub(super) fn run(scale: Scale, report: &mut Report) -> Result<()> {
     report.outcome(&uncontended(scale)?)?;
     report.outcome(&reads(scale, 1)?)?;
     report.outcome(&reads(scale, 2)?)?;
-    report.outcome(&contended(scale)?)?;
+    report.outcome(&contended::threads(scale)?)?;
+    report.outcome(&contended::processes(scale)?)?;
     report.outcome(&values(scale)?)
 }
 
@@ -68,15 +74,15 @@ fn uncontended(scale: Scale) -> Result<Outcome> {
             }
             Ok(count)
         })
-        .with("parking_lot", "private", || {
+        .with(PARKING_LOT, "private", || {
             for _ in 0..count {
                 drop(std::hint::black_box(&of_parking_lot).lock());
             }
             Ok(count)
         });
     let kinds = [
-        ("pthread", "private", PthreadKind::Private),
-        ("pthread shared", "shared", PthreadKind::Shared),
+        (PRIVATE, "private", PthreadKind::Private),
+        (SHARED, "shared", PthreadKind::Shared),
         (ROBUST, "shared, tells of a dead owner", PthreadKind::Robust),
     ];
     for (name, params, kind) in kinds {
@@ -137,7 +143,7 @@ fn reads(scale: Scale, readers: usize) -> Result<Outcome> {
                 Ok(count)
             })
         })
-        .with("parking_lot", "private", || {
+        .with(PARKING_LOT, "private", || {
             together(readers, |_| {
                 for _ in 0..count {
                     drop(of_parking_lot.read());
@@ -146,50 +152,6 @@ fn reads(scale: Scale, readers: usize) -> Result<Outcome> {
             })
         })
         .measure(scale.pick(9, 21))
-}
-
-/// Two threads that count under one lock.
-fn contended(scale: Scale) -> Result<Outcome> {
-    let count: u64 = scale.pick(200_000, 1_000_000);
-    let dir = tempfile::tempdir_in("/dev/shm")?;
-    let path = dir.path().join("region");
-    let regions = [Region::create(&path)?, Region::open(&path)?];
-    let of_std = std::sync::Mutex::new(0_u64);
-    let of_parking_lot = parking_lot::Mutex::new(0_u64);
-    Bench::new("count under a lock, 2 at a time", Work::Operations(2 * count), STD)
-        .expect(2 * count)
-        .with(OURS, "shared, survives its owner", || {
-            let before = regions[0].mutex("count", 0_u64)?.lock()?.sound()?.get()?;
-            together(2, |number| {
-                let counter = regions[number].mutex("count", 0_u64)?;
-                for _ in 0..count {
-                    counter.lock().and_then(Lock::sound)?.update(|value| *value += 1)?;
-                }
-                Ok(0)
-            })?;
-            Ok(regions[0].mutex("count", 0_u64)?.lock()?.sound()?.get()? - before)
-        })
-        .with(STD, "private", || {
-            *of_std.lock().map_err(|_| "poisoned")? = 0;
-            together(2, |_| {
-                for _ in 0..count {
-                    *of_std.lock().map_err(|_| "poisoned")? += 1;
-                }
-                Ok(0)
-            })?;
-            Ok(*of_std.lock().map_err(|_| "poisoned")?)
-        })
-        .with("parking_lot", "private", || {
-            *of_parking_lot.lock() = 0;
-            together(2, |_| {
-                for _ in 0..count {
-                    *of_parking_lot.lock() += 1;
-                }
-                Ok(0)
-            })?;
-            Ok(*of_parking_lot.lock())
-        })
-        .measure(scale.pick(7, 15))
 }
 
 /// 64 bytes that nobody writes, read whole.
@@ -222,7 +184,7 @@ fn values(scale: Scale) -> Result<Outcome> {
 }
 
 /// Does `work` on so many threads that begin together; the sum of what they give.
-fn together(threads: usize, work: impl Fn(usize) -> Result<u64> + Sync) -> Result<u64> {
+pub(super) fn together(threads: usize, work: impl Fn(usize) -> Result<u64> + Sync) -> Result<u64> {
     if threads == 1 {
         return work(0);
     }
