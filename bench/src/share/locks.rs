@@ -6,7 +6,7 @@ use bifolio_share::{Region, RwLock};
 
 use super::contended;
 use crate::Result;
-use crate::door::{Pthread, PthreadKind};
+use crate::door::{Pthread, PthreadKind, RawSyncNumber};
 use crate::goal::{Bound, Goal};
 use crate::harness::{Bench, Outcome, Work};
 use crate::report::Report;
@@ -95,7 +95,15 @@ fn uncontended(scale: Scale) -> Result<Outcome> {
             Ok(count)
         });
     }
-    bench.measure(scale.pick(9, 21))
+    let of_raw_sync = RawSyncNumber::create(&dir.path().join(RAW_SYNC))?;
+    bench
+        .with(RAW_SYNC, "shared", || {
+            for _ in 0..count {
+                drop(of_raw_sync.lock()?);
+            }
+            Ok(count)
+        })
+        .measure(scale.pick(9, 21))
 }
 
 /// So many threads, each a participant of its own, that lock for reading all the time.
