@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 
 use bifolio_share::{Channel, Receiver, Region, Waiting};
 
+use ipc_channel::ipc::{self, IpcBytesReceiver, IpcBytesSender};
+
 use crate::Result;
 use crate::goal::{Bound, Goal};
 use crate::harness::{Bench, Outcome, Work};
@@ -13,6 +15,7 @@ use crate::suite::Scale;
 
 const OURS: &str = "bifolio queue";
 const SOCKET: &str = "Unix socket";
+const IPC_CHANNEL: &str = "ipc-channel";
 
 pub(super) fn run(scale: Scale, report: &mut Report) -> Result<()> {
     report.outcome(&one_way(scale, 64)?)?;
@@ -131,6 +134,9 @@ fn one_way(scale: Scale, size: usize) -> Result<Outcome> {
     bench = bench.with("pipe", "", move || there_and_back(count, size, &mut one, &mut other));
     let (mut one, mut other) = UnixStream::pair()?;
     bench = bench.with(SOCKET, "", move || there_and_back(count, size, &mut one, &mut other));
+    let (mut one, mut other) = IpcChannels::pair()?;
+    bench = bench
+        .with(IPC_CHANNEL, "of bytes", move || there_and_back(count, size, &mut one, &mut other));
     bench.measure(scale.pick(5, 11))
 }
 
@@ -172,11 +178,13 @@ fn throughput(scale: Scale) -> Result<Outcome> {
         Ours::pair(&dir.path().join("region"), SIZE, Waiting::SpinThenSleep)?;
     let (mut pipe, mut other_pipe) = Pipes::pair()?;
     let (mut socket, mut other_socket) = UnixStream::pair()?;
+    let (mut channel, mut other_channel) = IpcChannels::pair()?;
     Bench::new("messages of 1 MiB", Work::Bytes(count * SIZE as u64), SOCKET)
         .expect(count * (count - 1) / 2)
         .with(OURS, "copied in and out", move || pour(count, SIZE, &mut ours, &mut our_other))
         .with("pipe", "", move || pour(count, SIZE, &mut pipe, &mut other_pipe))
         .with(SOCKET, "", move || pour(count, SIZE, &mut socket, &mut other_socket))
+        .with(IPC_CHANNEL, "of bytes", move || pour(count, SIZE, &mut channel, &mut other_channel))
         .measure(scale.pick(5, 11))
 }
 
@@ -280,6 +288,35 @@ impl End for Pipes {
 
     fn receive(&mut self, message: &mut [u8]) -> Result<()> {
         Ok(self.into.read_exact(message)?)
+    }
+}
+
+/// A rival's channel for each direction: bytes as they are, nothing is serialized.
+struct IpcChannels {
+    out: IpcBytesSender,
+    into: IpcBytesReceiver,
+}
+
+impl IpcChannels {
+    fn pair() -> Result<(Self, Self)> {
+        let (from_one, there) = ipc::bytes_channel()?;
+        let (from_other, back) = ipc::bytes_channel()?;
+        Ok((Self { out: from_one, into: back }, Self { out: from_other, into: there }))
+    }
+}
+
+impl End for IpcChannels {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.out.send(message)?)
+    }
+
+    fn receive(&mut self, message: &mut [u8]) -> Result<()> {
+        let received = self.into.recv()?;
+        if received.len() != message.len() {
+            return Err(format!("a message of {} bytes", received.len()).into());
+        }
+        message.copy_from_slice(&received);
+        Ok(())
     }
 }
 
