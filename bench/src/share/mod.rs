@@ -22,7 +22,7 @@ use crate::suite::{Scale, Suite};
 /// The suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "share",
-    about: "locks in shared memory against those of std, parking_lot, raw_sync and the C library, also between processes; objects against files and Plasma (by the Python that `BIFOLIO_PLASMA_PYTHON` names); snapshots against mmap-sync; arenas against Boost.Interprocess, if its headers are here, and malloc; channels against pipes, sockets and ipc-channel (with the feature `iceoryx2` against that too)",
+    about: "locks in shared memory against those of std, parking_lot, raw_sync and the C library, also between processes; objects against files, Python's shared_memory and Plasma (by the Python that `BIFOLIO_PLASMA_PYTHON` names); snapshots against mmap-sync; arenas against Boost.Interprocess, if its headers are here, and malloc; channels against pipes, sockets and ipc-channel (with the feature `iceoryx2` against that too)",
     run,
     goals,
 };
