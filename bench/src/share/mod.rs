@@ -1,9 +1,10 @@
-//! The suite of locks in shared memory.
+//! The suite of what processes share.
 
 mod arenas;
 mod channels;
 mod contended;
 mod locks;
+mod memory;
 mod objects;
 mod snapshots;
 mod takeover;
@@ -22,7 +23,7 @@ use crate::suite::{Scale, Suite};
 /// The suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "share",
-    about: "locks in shared memory against those of std, parking_lot, raw_sync and the C library, also between processes; objects against files, Python's shared_memory and Plasma (by the Python that `BIFOLIO_PLASMA_PYTHON` names); snapshots against mmap-sync; arenas against Boost.Interprocess, if its headers are here, and malloc; channels against pipes, sockets and ipc-channel (with the feature `iceoryx2` against that too)",
+    about: "locks in shared memory against those of std, parking_lot, raw_sync and the C library, also between processes; objects against files, Python's shared_memory and Plasma (by the Python that `BIFOLIO_PLASMA_PYTHON` names); snapshots against mmap-sync; arenas against Boost.Interprocess, if its headers are here, and malloc; channels against pipes, sockets and ipc-channel (with the feature `iceoryx2` against that too); bytes of a region against private memory and memmap2",
     run,
     goals,
 };
@@ -47,6 +48,7 @@ fn run(scale: Scale, report: &mut Report) -> Result<()> {
     snapshots::run(scale, report)?;
     arenas::run(scale, report)?;
     channels::run(scale, report)?;
+    memory::run(scale, report)?;
     takeover::run(scale, report)
 }
 
