@@ -38,8 +38,8 @@ const LINE: u64 = 64;
 const LONGEST: u32 = 1 << 30;
 
 /// A ring of messages in shared memory: of a *queue* each message goes to one receiver, and senders wait
-/// while it is full; of a *broadcast* every receiver gets every message, senders wait for nobody, and
-/// who receives too slowly is told how many messages it has lost.
+/// while it is full; of a *broadcast* every receiver gets every message, senders wait for no receiver,
+/// and who receives too slowly is told how many messages it has lost.
 ///
 /// Any thread of any process sends, by copying a message in or by writing it in place (a [`Loan`]).
 /// A sender that dies in the middle of a message is passed over; a receiver of a queue that dies with a
@@ -62,7 +62,9 @@ const LONGEST: u32 = 1 << 30;
 /// ```
 ///
 /// Senders of a queue are received in the order in which they began. One that is stopped, not dead, in
-/// the middle of a message holds the later ones up; calls with a time end when it is over.
+/// the middle of a message holds the later ones up; calls with a time end when it is over. In a broadcast
+/// it holds receivers up until the others have gone once round the ring, and is passed by then; only if
+/// senders that live are in the middle of a message in every slot does another one wait.
 #[derive(Clone, Debug)]
 pub struct Channel {
     region: Region,
@@ -166,7 +168,7 @@ impl Channel {
         self.bytes
     }
 
-    /// Sends a message, waiting for as long as the queue is full.
+    /// Sends a message, waiting for as long as the queue is full, or every slot of the broadcast on loan.
     ///
     /// # Errors
     /// `InvalidInput` for a message that is too long; `Forked` in a forked child; `Corrupt` if the
@@ -175,7 +177,7 @@ impl Channel {
         self.send_with(message, Patience::Forever)
     }
 
-    /// Sends a message, if the queue is not full.
+    /// Sends a message, if there is room now.
     ///
     /// # Errors
     /// `Full`; otherwise those of [`send`](Self::send).
@@ -215,8 +217,8 @@ impl Channel {
     /// Room for a message of `len` bytes in the channel itself, to be written there and sent.
     /// Waits for as long as the queue is full.
     ///
-    /// Later messages of a queue are received after this one only. A loan that is forgotten holds them
-    /// up for as long as this process lives.
+    /// Later messages are received after this one only. A loan that is forgotten holds those of a queue
+    /// up for as long as this process lives, and those of a broadcast for one round of the ring.
     ///
     /// # Errors
     /// Those of [`send`](Self::send).
@@ -224,7 +226,7 @@ impl Channel {
         self.loan_with(len, Patience::Forever)
     }
 
-    /// As [`loan`](Self::loan), if the queue is not full.
+    /// As [`loan`](Self::loan), if there is room now.
     ///
     /// # Errors
     /// `Full`; otherwise those of [`send`](Self::send).
@@ -287,7 +289,10 @@ impl Channel {
                             Patience::Try => ErrorKind::Full,
                             _ => ErrorKind::TimedOut,
                         };
-                        let why = format!("all {} slots hold messages", self.slots);
+                        let why = match self.way {
+                            Way::Queue => format!("all {} slots hold messages", self.slots),
+                            Way::Broadcast => format!("all {} slots are on loan", self.slots),
+                        };
                         let error = Error::new(kind, "send").because(why);
                         return Err(self.region.explain(error, self.offset));
                     }

@@ -10,7 +10,7 @@ use crate::lock::{mutex_words, thread_number};
 use crate::region::after_copy;
 use crate::shared::{self, Shared};
 use crate::word::mutex::Health;
-use crate::word::ring::{self, Asks, Found, Step, Turn, Wait, Way, Words};
+use crate::word::ring::{self, Asks, Found, Loss, Step, Turn, Wait, Way, Words};
 use crate::word::{Naps, Pair, Word};
 
 /// The receiving end: of a queue the only one at a time, of a broadcast one of any number, each of which
@@ -72,8 +72,8 @@ impl Receiver {
     /// The next message, waited for.
     ///
     /// # Errors
-    /// `Lost` if messages of a broadcast were written over before they were received, which is told
-    /// once; `Forked` in a forked child; `Corrupt` if the channel's words are what nobody wrote; what
+    /// `Lost` if messages of a broadcast were written over before they were received, which is told once,
+    /// with how many at most (a loan that was given back counts, where it was written over); `Forked` in a forked child; `Corrupt` if the channel's words are what nobody wrote; what
     /// became of the region's bytes.
     #[inline]
     pub fn receive(&mut self) -> Result<Message<'_>> {
@@ -113,15 +113,16 @@ impl Receiver {
         self.channel.region.participant().check()?;
         // Who only tries finds the dead too.
         let asks = if matches!(patience, Patience::Try) { Asks::Everybody } else { Asks::Nobody };
-        let first = self.look(asks)?;
-        let (position, turn) = match first {
-            Found::Message(position, turn) => (position, turn),
-            other => match self.wait_for_message(other, patience)? {
-                Some(found) => found,
-                None => return Ok(None),
-            },
-        };
-        self.take(position, turn, patience)
+        let found = self.look(asks)?;
+        if let Found::Message(position, turn) = found
+            && let Some(len) = self.take(position, turn)?
+        {
+            return self.message(position, len).map(Some);
+        }
+        match self.wait_for_message(found, patience)? {
+            Some((position, len)) => self.message(position, len).map(Some),
+            None => Ok(None),
+        }
     }
 
     #[inline]
@@ -134,51 +135,62 @@ impl Receiver {
         self.channel.explained(found)
     }
 
+    /// What comes after what was found: the position of a message that was taken, and its length.
     #[cold]
     fn wait_for_message(
         &mut self,
         mut found: Found,
         patience: Patience,
-    ) -> Result<Option<(u64, Turn)>> {
+    ) -> Result<Option<(u64, u32)>> {
         let mut wait = Wait::new(Naps::new(patience), self.channel.waiting);
         loop {
-            let (position, turn) = match found {
-                Found::Message(position, turn) => return Ok(Some((position, turn))),
-                Found::Lost(many) => return Err(self.lost(many)),
-                Found::Nothing(position, turn) | Found::Written(position, turn) => (position, turn),
+            if let Found::Nothing(position, _) | Found::Written(position, _) = found {
+                // What was given back before it is not lost any more.
+                self.position = position;
+            }
+            let awaited = match found {
+                Found::Message(position, turn) => match self.take(position, turn)? {
+                    Some(len) => return Ok(Some((position, len))),
+                    None => None,
+                },
+                Found::Lost(loss) => return Err(self.lost(loss)),
+                Found::Nothing(position, turn) | Found::Written(position, turn) => {
+                    Some((position, turn))
+                }
             };
-            let asks = match wait.step() {
-                Step::Again(asks) => asks,
-                Step::Sleep(nap) => {
+            found = match (wait.step(), awaited) {
+                (Step::Again(asks), _) => self.look(asks)?,
+                (Step::Sleep(nap), Some((position, turn))) => {
                     self.channel.waited_for(position).swap(1)?;
                     Ring(&self.channel).slot(position).wait(turn.lower(), nap)?;
-                    Asks::Everybody
+                    self.look(Asks::Everybody)?
                 }
-                Step::Over => return Ok(None),
+                // It was written over while it was copied: that is told now.
+                (Step::Sleep(_), None) => self.look(Asks::Everybody)?,
+                (Step::Over, None) => match self.look(Asks::Everybody)? {
+                    Found::Lost(loss) => return Err(self.lost(loss)),
+                    _ => return Ok(None),
+                },
+                (Step::Over, Some(_)) => return Ok(None),
             };
-            found = self.look(asks)?;
         }
     }
 
     #[cold]
-    fn lost(&mut self, many: u64) -> Error {
-        self.position = self.position.wrapping_add(many);
+    fn lost(&mut self, Loss { many, next }: Loss) -> Error {
+        self.position = next;
         let why = format!("{many} messages were written over before they were received");
         let error = Error::new(ErrorKind::Lost(many), "receive").because(why);
         self.channel.region.explain(error, self.channel.offset)
     }
 
-    /// Takes a message; that of a broadcast is copied, unless it is written over meanwhile.
+    /// Takes a message; the length that it says it has. That of a broadcast is copied, and `None` if it
+    /// was written over meanwhile.
     #[inline]
-    fn take(
-        &mut self,
-        position: u64,
-        turn: Turn,
-        patience: Patience,
-    ) -> Result<Option<Message<'_>>> {
+    fn take(&mut self, position: u64, turn: Turn) -> Result<Option<u32>> {
         let channel = &self.channel;
         let len = channel.len_of(position).load()?;
-        if self.channel.way == Way::Broadcast {
+        if channel.way == Way::Broadcast {
             let at = channel.slot_at(position) + PAYLOAD;
             between!();
             self.copied.resize(len.min(channel.bytes) as usize, 0);
@@ -186,14 +198,19 @@ impl Receiver {
             // The bytes before the second look.
             after_copy();
             if Ring(channel).turn(position)? != turn && !broken!(TornMessage) {
-                return self.receive_with(patience);
+                return Ok(None);
             }
             self.position = position.wrapping_add(1);
         }
+        Ok(Some(len))
+    }
+
+    #[inline]
+    fn message(&self, position: u64, len: u32) -> Result<Message<'_>> {
         if len > self.channel.bytes {
             return Err(self.too_long(position, len));
         }
-        Ok(Some(Message { receiver: self, position, len: len as usize }))
+        Ok(Message { receiver: self, position, len: len as usize })
     }
 
     /// A message of a length that nobody sent: it is passed over, so that the next one can be received.

@@ -23,7 +23,7 @@ use crate::{Leader, Region};
 use checks::check;
 pub(crate) use races::between;
 use races::{
-    taken_from_another_kind, torn, torn_message, torn_snapshot, written_under_a_pin,
+    all_on_loan, taken_from_another_kind, torn, torn_message, torn_snapshot, written_under_a_pin,
     written_under_a_reader,
 };
 use scene::{ARENA, MESSAGES, READERS, Scene, create, path_in, play};
@@ -77,6 +77,8 @@ bifolio_testkit::seeded_bugs! {
         HeadFirst,
         /// A sender that died is waited for.
         DeadSenderKept,
+        /// Slots of a broadcast that are on loan are passed by, though no other is free.
+        LoansPassedForEver,
         /// A message of a broadcast is not looked at again after its copy.
         TornMessage,
         /// A snapshot is read without a second look at its buffer's state.
@@ -321,6 +323,7 @@ fn numbers_that_are_written_together_are_read_together() {
     assert!(matches!(torn_snapshot(), Verdict::Missed { .. }));
     assert!(matches!(written_under_a_pin(), Verdict::Missed { .. }));
     assert!(matches!(torn_message(), Verdict::Missed { .. }));
+    assert!(matches!(all_on_loan(), Verdict::Missed { .. }));
     assert!(matches!(taken_from_another_kind(), Verdict::Missed { .. }));
     assert!(matches!(written_under_a_reader(), Verdict::Missed { .. }));
 }
@@ -351,6 +354,7 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::SentEarly => Scene::Send,
             Twin::DeadSenderKept => Scene::Lend,
             Twin::HeadFirst => Scene::Receive,
+            Twin::LoansPassedForEver => return twin.while_on(all_on_loan),
             Twin::TornMessage => return twin.while_on(torn_message),
             Twin::SnapshotEarly => Scene::Replace,
             Twin::DeadPinKept => Scene::Pin,

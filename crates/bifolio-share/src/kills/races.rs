@@ -54,6 +54,20 @@ pub(super) fn torn_message() -> Verdict {
     }
 }
 
+/// Asks for room in a broadcast whose slots are all on loan; whether it is told so.
+pub(super) fn all_on_loan() -> Verdict {
+    let dir = tempfile::tempdir().expect("a directory");
+    let region = create(dir.path()).expect("a region");
+    let news = region.broadcast("news", 2, 8).expect("a broadcast");
+    let loans = [news.loan(8).expect("a slot"), news.loan(8).expect("a slot")];
+    let refused = news.try_send(&[1]).expect_err("there is no room");
+    drop(loans);
+    match refused.kind() {
+        ErrorKind::Full => Verdict::Missed { after: 1 },
+        _ => Verdict::Caught { by: refused.to_string(), after: 1 },
+    }
+}
+
 /// Takes a block of a slab that gets another kind meanwhile; whether both were had at a time.
 pub(super) fn taken_from_another_kind() -> Verdict {
     let dir = tempfile::tempdir().expect("a directory");

@@ -111,7 +111,7 @@ enum Against {
 pub(crate) enum Way {
     /// One receiver gets each, and senders wait for it.
     Queue,
-    /// Every receiver gets each, unless it is too slow: senders wait for nobody.
+    /// Every receiver gets each, unless it is too slow: senders wait for no receiver.
     Broadcast,
 }
 
@@ -153,7 +153,8 @@ pub(crate) trait Words {
 pub(crate) enum Reserved {
     /// The position, with the caller as who writes.
     At(u64),
-    /// The queue is full: the slot at this position holds a message of the lap before.
+    /// There is no room: the slot at this position holds a message of a queue that was not received, or
+    /// those who live write in every slot of a broadcast.
     Full(u64, Turn),
 }
 
@@ -189,7 +190,17 @@ fn reserve_contended(words: &impl Words, peers: &impl Peers) -> Result<Reserved>
             (Against::Same | Against::Later, ..) => false,
             (Against::Earlier, _, Way::Queue) => return Ok(Reserved::Full(position, found)),
             // A whole round behind. Whoever lives may still send it, on its own lap.
-            (Against::Earlier, State::Written, Way::Broadcast) => is_left(peers, found)?,
+            (Against::Earlier, State::Written, Way::Broadcast) if is_left(peers, found)? => true,
+            (Against::Earlier, State::Written, Way::Broadcast) => {
+                if !broken!(LoansPassedForEver) && !is_any_other_to_be_had(words, peers, position)?
+                {
+                    return Ok(Reserved::Full(position, found));
+                }
+                words.pass(position)?;
+                // Who waits for a message here is to look behind it.
+                words.slot(position).wake_all()?;
+                continue;
+            }
         };
         if !free {
             words.pass(position)?;
@@ -199,6 +210,18 @@ fn reserve_contended(words: &impl Words, peers: &impl Peers) -> Result<Reserved>
         }
     }
     Err(garbled("no slot can be reserved"))
+}
+
+/// Whether there is a slot but the one at `position` in which nobody writes who lives.
+#[cold]
+fn is_any_other_to_be_had(words: &impl Words, peers: &impl Peers, position: u64) -> Result<bool> {
+    for behind in 1..u64::from(words.slots()) {
+        let found = words.turn(position.wrapping_add(behind))?;
+        if found.state() != State::Written || is_left(peers, found)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether who writes a slot is dead, or nobody.
@@ -226,8 +249,17 @@ pub(crate) enum Found {
     Nothing(u64, Turn),
     /// Somebody who lives writes it.
     Written(u64, Turn),
-    /// It was written over, or will be: it is so many positions too late.
-    Lost(u64),
+    /// What was there is written over, or will be.
+    Lost(Loss),
+}
+
+/// What a receiver of a broadcast is too late for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loss {
+    /// Positions in a row that may have held messages.
+    pub(crate) many: u64,
+    /// The position to go on at.
+    pub(crate) next: u64,
 }
 
 /// The next message of a queue; the caller is its receiver.
@@ -274,8 +306,8 @@ pub(crate) fn release(words: &impl Words, position: u64) -> Result<()> {
     words.head().store(position.wrapping_add(1))
 }
 
-/// The message of a broadcast at `position` or the next one behind; of a position that is over, how
-/// many are lost.
+/// The message of a broadcast at `position` or the next one behind; of a position that is over, what is
+/// lost.
 #[inline]
 pub(crate) fn look(
     words: &impl Words,
@@ -317,8 +349,8 @@ pub(crate) fn look(
     lost(words, position)
 }
 
-/// How many messages from `position` on are lost, when it was written over: the next one to look at is
-/// not the oldest, which is written over next, but some behind it.
+/// What is lost from `position` on, when that was written over: the next one to look at is not the
+/// oldest, which is written over next, but some behind it.
 fn lost(words: &impl Words, position: u64) -> Result<Found> {
     let slots = u64::from(words.slots());
     let tail = words.tail().load()?;
@@ -326,7 +358,7 @@ fn lost(words: &impl Words, position: u64) -> Result<Found> {
     let many = goes_on.wrapping_sub(position);
     // Words that nobody wrote may lead anywhere; a position never goes back.
     let many = if is_before(position, goes_on) { many } else { 1 };
-    Ok(Found::Lost(many))
+    Ok(Found::Lost(Loss { many, next: position.wrapping_add(many) }))
 }
 
 #[inline]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bifolio_share::{Channel, ErrorKind, Loan, Message, Receiver, Region, Waiting};
 use bifolio_testkit::{Random, budget, child, this_test};
 
+#[cfg(target_os = "linux")]
+use crate::support::signal;
 use crate::support::{child_of, create, of_the_parent, place, refused, says, soon};
 
 const SHORT: Duration = Duration::from_millis(30);
@@ -119,6 +121,105 @@ fn a_loan_that_is_given_back_or_kept_holds_nobody_up_in_a_broadcast() {
     kept.send().unwrap();
     news.send_value(&20_u64).unwrap();
     assert_eq!(number_in(&receiver.receive().unwrap()), 20);
+}
+
+#[test]
+fn a_broadcast_of_which_every_slot_is_on_loan_is_full_until_one_is_sent_or_given_back() {
+    let (_dir, path) = place();
+    let news = create(&path).broadcast("news", 2, 8).unwrap();
+    let mut receiver = news.receiver().unwrap();
+    let (first, second) = (news.loan(1).unwrap(), news.loan(1).unwrap());
+    for _ in 0..3 {
+        says(&refused(news.try_send(&[3]), ErrorKind::Full), &["all 2 slots are on loan"]);
+        refused(news.send_within(&[3], SHORT), ErrorKind::TimedOut);
+    }
+    // The later one is sent, and its slot taken again: it is lost, and so are the loan that is kept and
+    // its turn that was passed by.
+    second.send().unwrap();
+    news.send(&[3]).unwrap();
+    refused(receiver.try_receive(), ErrorKind::Lost(3));
+    assert_eq!(receiver.receive().unwrap().to_vec().unwrap(), [3]);
+    // One who waits for room is woken by who gives it back.
+    let kept = news.loan(1).unwrap();
+    std::thread::scope(|threads| {
+        let waits = threads.spawn(|| news.send_within(&[4], LONG));
+        std::thread::sleep(SHORT);
+        drop(kept);
+        waits.join().unwrap().unwrap();
+    });
+    // The place of what was given back is written over by now.
+    refused(receiver.receive_within(LONG).map(drop), ErrorKind::Lost(2));
+    assert_eq!(receiver.receive_within(LONG).unwrap().to_vec().unwrap(), [4]);
+    drop(first);
+}
+
+#[test]
+fn what_was_given_back_and_seen_to_be_is_not_lost_and_the_next_message_is_the_right_one() {
+    let (_dir, path) = place();
+    let news = create(&path).broadcast("news", 8, 8).unwrap();
+    let mut receiver = news.receiver().unwrap();
+    // Two that are given back, then more than a round: what is told and what follows must agree.
+    for _ in 0..2 {
+        drop(news.loan(8).unwrap());
+    }
+    let kept = news.loan(8).unwrap();
+    assert!(receiver.try_receive().unwrap().is_none());
+    for number in 0..8_u64 {
+        news.send_value(&number).unwrap();
+    }
+    let error = refused(receiver.try_receive(), ErrorKind::Lost(4));
+    says(&error, &["4 messages"]);
+    // The loan and three messages: one that is written over, and two that would be next.
+    for number in 3..8 {
+        assert_eq!(number_in(&receiver.receive().unwrap()), number);
+    }
+    drop(kept);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stopped_sender_holds_a_queue_up_until_it_goes_on_and_a_broadcast_for_a_round() {
+    if child::role().is_some() {
+        let region = of_the_parent();
+        let (queue, news) =
+            (region.queue("queue", 4, 8).unwrap(), region.broadcast("news", 4, 8).unwrap());
+        let (mut one, mut two) = (queue.loan(8).unwrap(), news.loan(8).unwrap());
+        child::point("began");
+        one.put(0, &1_u64).unwrap();
+        two.put(0, &1_u64).unwrap();
+        one.send().unwrap();
+        return two.send().unwrap();
+    }
+    let (_dir, path) = place();
+    let region = create(&path);
+    let (queue, news) =
+        (region.queue("queue", 4, 8).unwrap(), region.broadcast("news", 4, 8).unwrap());
+    let (mut from_queue, mut from_news) = (queue.receiver().unwrap(), news.receiver().unwrap());
+    let mut child = child_of(this_test!(), "sender", &path);
+    child.run_to("began", 1).unwrap();
+    signal(&child, "-STOP");
+    for number in 2..5_u64 {
+        queue.try_send(&number.to_ne_bytes()).unwrap();
+        news.send_value(&number).unwrap();
+    }
+    refused(from_queue.receive_within(SHORT), ErrorKind::TimedOut);
+    refused(queue.send_within(&[5], SHORT), ErrorKind::TimedOut);
+    refused(from_news.receive_within(SHORT), ErrorKind::TimedOut);
+    for number in 5..8_u64 {
+        news.send_value(&number).unwrap();
+    }
+    let many = match from_news.receive_within(LONG) {
+        Err(error) => error.kind(),
+        Ok(message) => panic!("{message:?}"),
+    };
+    assert!(matches!(many, ErrorKind::Lost(_)), "{many:?}");
+    assert_eq!(number_in(&from_news.receive_within(LONG).unwrap()), 5);
+    signal(&child, "-CONT");
+    child.go_on().unwrap();
+    child.finish().unwrap();
+    for number in 1..5 {
+        assert_eq!(number_in(&from_queue.receive_within(LONG).unwrap()), number);
+    }
 }
 
 #[test]

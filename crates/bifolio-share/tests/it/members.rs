@@ -4,6 +4,8 @@ use bifolio_map::Create;
 use bifolio_share::{ErrorKind, Life, Region};
 use bifolio_testkit::{child, this_test};
 
+#[cfg(target_os = "linux")]
+use crate::support::signal;
 use crate::support::{child_of, create, of_the_parent, place, refused, says, soon};
 
 #[test]
@@ -98,8 +100,7 @@ fn a_stopped_process_is_alive() {
     let region = create(&path);
     let mut other = child_of(this_test!(), "other", &path);
     other.run_to("joined", 1).unwrap();
-    let stop = ["-STOP".to_owned(), other.id().to_string()];
-    assert!(std::process::Command::new("kill").args(stop).status().unwrap().success());
+    signal(&other, "-STOP");
     let alive = || region.members().unwrap().iter().filter(|m| m.life == Life::Alive).count();
     assert_eq!(alive(), 2);
     std::thread::sleep(std::time::Duration::from_millis(50));

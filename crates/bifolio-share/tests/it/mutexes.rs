@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use bifolio_share::{ErrorKind, Life, Lock, Mutex, MutexGuard, Region, Unsound, Why};
 use bifolio_testkit::{Random, budget, child, this_test};
 
+#[cfg(target_os = "linux")]
+use crate::support::signal;
 use crate::support::{child_of, create, of_the_parent, place, refused, says, soon, sound};
 
 #[test]
@@ -186,8 +188,7 @@ fn a_stopped_owner_keeps_the_lock() {
     let lock = region.mutex("lock", 0_u64).unwrap();
     let mut other = child_of(this_test!(), "owner", &path);
     other.run_to("holding", 1).unwrap();
-    let stop = ["-STOP".to_owned(), other.id().to_string()];
-    assert!(std::process::Command::new("kill").args(stop).status().unwrap().success());
+    signal(&other, "-STOP");
     refused(lock.lock_within(Duration::from_millis(100)), ErrorKind::TimedOut);
     other.kill().unwrap();
     assert!(matches!(lock.lock().unwrap(), Lock::Unsound(_)));

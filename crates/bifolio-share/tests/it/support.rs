@@ -33,6 +33,13 @@ pub(crate) fn child_of(test: &str, role: &str, path: &Path) -> Child {
     Rerun::of(test, role).with_variable(PATH, path).spawn().expect("a child")
 }
 
+/// Sends a signal to a child that is not over.
+#[cfg(target_os = "linux")]
+pub(crate) fn signal(child: &Child, signal: &str) {
+    let its = [signal.to_owned(), child.id().to_string()];
+    assert!(std::process::Command::new("kill").args(its).status().expect("a signal").success());
+}
+
 #[track_caller]
 pub(crate) fn refused<T: std::fmt::Debug>(outcome: Result<T>, kind: ErrorKind) -> Error {
     let error = outcome.expect_err("it is refused");

@@ -160,6 +160,17 @@ fn loom_what_one_that_died_has_reserved_is_passed_over() {
 
 #[test]
 fn loom_a_receiver_that_is_lapped_knows_it() {
+    lapped(&[State::Ready; 4]);
+}
+
+#[test]
+fn loom_a_receiver_that_is_lapped_behind_what_was_given_back_goes_on_at_the_right_place() {
+    lapped(&[State::Skipped, State::Ready, State::Ready, State::Ready]);
+}
+
+/// Commits in this way what is reserved one by one, while another one receives: all is received or told
+/// to be lost, and nothing twice.
+fn lapped(commits: &'static [State]) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
@@ -167,29 +178,35 @@ fn loom_a_receiver_that_is_lapped_knows_it() {
         let sender = {
             let ring = Arc::clone(&ring);
             thread::spawn(move || {
-                for _ in 0..4 {
+                for state in commits {
                     let reserved = ring::reserve(&&*ring, &Someone::new(1)).unwrap();
                     let Reserved::At(position) = reserved else { panic!("it waits for nobody") };
-                    ring::commit(&&*ring, position, State::Ready).unwrap();
+                    ring::commit(&&*ring, position, *state).unwrap();
                 }
             })
         };
-        // Everything is received or told to be lost, and nothing twice.
-        let mut position = 0;
-        while position < 4 {
+        let (mut position, end) = (0, commits.len() as u64);
+        while position < end {
             match ring::look(&&*ring, &Someone::new(0), position, Asks::Nobody).unwrap() {
                 Found::Message(at, _) => {
-                    assert_eq!(at, position, "nothing is skipped in silence");
-                    position += 1;
+                    let passed = position..at;
+                    assert!(
+                        passed.into_iter().all(|at| commits[at as usize] == State::Skipped),
+                        "nothing is skipped in silence"
+                    );
+                    position = at + 1;
                 }
-                Found::Lost(many) => {
-                    assert!(many > 0);
-                    position += many;
+                Found::Lost(loss) => {
+                    assert!(loss.many > 0 && loss.next <= end, "{loss:?}");
+                    // What is told to be lost ends where one goes on.
+                    let first = loss.next - loss.many;
+                    assert!((position..loss.next).contains(&first), "{loss:?} from {position}");
+                    position = loss.next;
                 }
                 Found::Nothing(..) | Found::Written(..) => thread::yield_now(),
             }
         }
-        assert_eq!(position, 4);
+        assert_eq!(position, end);
         sender.join().unwrap();
     });
 }
