@@ -173,7 +173,7 @@ fn loom_a_receiver_that_is_lapped_behind_what_was_given_back_goes_on_at_the_righ
 fn lapped(commits: &'static [State]) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
-    model.check(|| {
+    model.check(move || {
         let ring = Arc::new(Ring::new(Way::Broadcast));
         let sender = {
             let ring = Arc::clone(&ring);
