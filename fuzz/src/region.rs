@@ -105,6 +105,11 @@ fn use_arena(region: &Region) {
         let _ = (map.insert(&1, &true), map.insert(&2, &false), map.insert(&1, &false));
         let _ = (map.get(&1), map.len(), map.entries(), map.remove(&2));
     }
+    if let Ok(list) = region.vector::<bool>("list", &arena) {
+        let _ = (list.push(&true), list.extend(&[false; 40]), list.set(3, &true));
+        let _ = (list.get(3), list.len(), list.range(1..3), list.to_vec(), list.pop());
+        let _ = (list.truncate(2), list.shrink_to_fit());
+    }
     let _ = (arena.sweep(), arena.stats());
 }
 

@@ -85,7 +85,7 @@ mod region;
 pub mod shared;
 mod word;
 
-pub use arena::{Arena, ArenaStats, Draft, Extent, HashMap, Off};
+pub use arena::{Arena, ArenaStats, Draft, Extent, HashMap, Off, Vector};
 pub use channel::{Channel, Loan, Message, Receiver, Waiting};
 pub use error::{Error, ErrorKind, Result};
 pub use lock::{

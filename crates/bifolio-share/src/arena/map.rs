@@ -3,23 +3,15 @@
 use std::marker::PhantomData;
 
 use super::Arena;
-use super::slabs::PUBLISHED;
+use super::container::{Container, LEN};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{Lock, MutexGuard, ReadGuard, RwLock};
-use crate::region::{Kind, Object, Region};
+use crate::lock::{MutexGuard, ReadGuard};
+use crate::region::{Kind, Region};
 use crate::shared::{self, Field, Layout, Shared};
-use crate::word::{Pair, ViewPair};
+use crate::word::Pair;
 
-/// Behind the lock: what the map is.
-const BUCKETS: u64 = 0;
-const ARENA: u64 = 8;
-const LEN: u64 = 16;
-/// The entry that is being added, and the one that is being taken away; what nothing leads to of them is
-/// free.
-const COMING: u64 = 24;
-const GOING: u64 = 32;
+/// Where the words of the buckets begin; how many there are is the map's own word.
 const HEADS: u64 = 64;
-const LINE: u64 = 64;
 
 /// In an entry: where the next one of its bucket is, its key's hash, and then key and value.
 const NEXT: u64 = 0;
@@ -53,18 +45,14 @@ const MOST_BUCKETS: u32 = 1 << 28;
 /// ```
 #[derive(Debug)]
 pub struct HashMap<K, V> {
-    lock: RwLock<u32>,
-    arena: Arena,
-    /// Where its words begin.
-    words: u64,
+    its: Container,
     buckets: u32,
     entries: PhantomData<fn() -> (K, V)>,
 }
 
 impl<K, V> Clone for HashMap<K, V> {
     fn clone(&self) -> Self {
-        let (lock, arena) = (self.lock.clone(), self.arena.clone());
-        Self { lock, arena, entries: PhantomData, ..*self }
+        Self { its: self.its.clone(), entries: PhantomData, ..*self }
     }
 }
 
@@ -81,40 +69,16 @@ impl Region {
         arena: &Arena,
         buckets: u32,
     ) -> Result<HashMap<K, V>> {
-        let refuse =
-            |kind, why: String| Err(Error::new(kind, "make a hash map").of(name).because(why));
         if buckets == 0 || buckets > MOST_BUCKETS {
             let why = format!("it has 1 to {MOST_BUCKETS} buckets, not {buckets}");
-            return refuse(ErrorKind::InvalidInput, why);
-        }
-        if !self.is_same(&arena.region) {
-            return refuse(ErrorKind::InvalidInput, "its arena is another region's".into());
+            let error = Error::new(ErrorKind::InvalidInput, "make a hash map");
+            return Err(error.of(name).because(why));
         }
         let buckets = buckets.next_power_of_two();
-        let behind_lock = RwLock::<u32>::size(self).next_multiple_of(LINE);
-        let size = behind_lock + HEADS + u64::from(buckets) * 8;
-        let fill = |offset| {
-            RwLock::initialise(self, offset, &0_u32)?;
-            self.zero(offset + behind_lock, size - behind_lock)?;
-            let word = |at| ViewPair::new(self.view(), offset + behind_lock + at);
-            word(BUCKETS).store(buckets.into())?;
-            word(ARENA).store(arena.offset)
-        };
-        let layout = HashMap::<K, V>::LAYOUT;
-        let object: Object = self.object(name, Kind::HashMap, size, &layout, fill)?;
-        let map = HashMap {
-            lock: RwLock::at(self.clone(), &object),
-            arena: arena.clone(),
-            words: object.offset + behind_lock,
-            buckets,
-            entries: PhantomData,
-        };
-        let found = map.word(ARENA).load()?;
-        if found != arena.offset {
-            let why = format!("its entries are in the arena at {found}");
-            return refuse(ErrorKind::LayoutMismatch, why);
-        }
-        Ok(map)
+        let (layout, bytes) = (HashMap::<K, V>::LAYOUT, HEADS + u64::from(buckets) * 8);
+        let first = buckets.into();
+        let its = Container::find(self, name, Kind::HashMap, &layout, arena, bytes, first)?;
+        Ok(HashMap { its, buckets, entries: PhantomData })
     }
 }
 
@@ -158,28 +122,25 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
             Some(entry) => self.next_of(entry)?,
             None => 0,
         };
-        let mut draft = self.arena.alloc_bytes(Self::ENTRY)?;
+        let mut draft = self.its.arena.alloc_bytes(Self::ENTRY)?;
         draft.write_at(NEXT, &next.to_ne_bytes())?;
         draft.write_at(HASH, &hash_of(key).to_ne_bytes())?;
         draft.write_at(KEY, shared::encode(key))?;
         draft.write_at(KEY + size_of::<K>() as u64, shared::encode(value))?;
-        let mine = self.arena.moved_by(self.words)?;
-        self.word(COMING).store(draft.at())?;
-        let entry = draft.publish_as(mine)?;
+        let entry = self.its.comes(draft)?;
         seam!();
         if let Some(old) = found {
-            self.word(GOING).store(old)?;
-            self.arena.change(old, PUBLISHED, mine)?;
+            self.its.goes(old)?;
         }
         // From here on it is in the map, in the place of what was there.
-        self.pair(link).swap(entry)?;
+        self.its.pair(link).swap(entry)?;
         seam!();
-        self.arena.change(entry, mine, PUBLISHED)?;
+        self.its.has_come(entry)?;
         match found {
-            Some(old) => self.arena.free_at(old, mine)?,
+            Some(old) => self.its.is_gone(old)?,
             None => self.count(1)?,
         }
-        self.done()?;
+        self.its.nothing_moves()?;
         Ok(before)
     }
 
@@ -191,14 +152,12 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
         let _writes = self.writes()?;
         let (link, Some(entry)) = self.find(key)? else { return Ok(None) };
         let value = self.value_of(entry)?;
-        let mine = self.arena.moved_by(self.words)?;
-        self.word(GOING).store(entry)?;
-        self.arena.change(entry, PUBLISHED, mine)?;
-        self.pair(link).swap(self.next_of(entry)?)?;
+        self.its.goes(entry)?;
+        self.its.pair(link).swap(self.next_of(entry)?)?;
         seam!();
-        self.arena.free_at(entry, mine)?;
+        self.its.is_gone(entry)?;
         self.count(1_u64.wrapping_neg())?;
-        self.done()?;
+        self.its.nothing_moves()?;
         Ok(Some(value))
     }
 
@@ -212,7 +171,7 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
     )]
     pub fn len(&self) -> Result<u64> {
         let _reads = self.reads()?;
-        self.word(LEN).load()
+        self.its.word(LEN).load()
     }
 
     /// All entries as they are at one moment, in no order.
@@ -229,36 +188,17 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
         Ok(all)
     }
 
-    /// Takes the lock for reading, after what one that died has left is in order.
     fn reads(&self) -> Result<ReadGuard<'_, u32>> {
-        loop {
-            let guard = self.lock.read()?;
-            if guard.unsound().is_none() {
-                return Ok(guard);
-            }
-            drop(guard);
-            drop(self.writes()?);
-        }
+        self.its.reads(|| self.undo())
     }
 
-    /// Takes the lock for writing, and ends what one that died with it had begun.
     fn writes(&self) -> Result<MutexGuard<'_, u32>> {
-        match self.lock.write()? {
-            Lock::Sound(guard) => Ok(guard),
-            Lock::Unsound(left) => {
-                self.undo()?;
-                left.repaired()
-            }
-        }
+        self.its.writes(|| self.undo())
     }
 
     /// Frees what was on its way and nothing leads to, and counts anew.
-    ///
-    /// A block on its way says so, and of which map: one that does not say it was not published yet, or
-    /// was freed, and may be anybody's since.
     fn undo(&self) -> Result<()> {
-        let mine = self.arena.moved_by(self.words)?;
-        let moved = [self.word(COMING).load()?, self.word(GOING).load()?];
+        let moved = self.its.moved()?;
         let (mut led_to, mut len) = ([false; 2], 0);
         self.each(|entry| {
             for (one, led_to) in moved.iter().zip(&mut led_to) {
@@ -267,28 +207,12 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
             len += 1;
             Ok(())
         })?;
-        for (one, led_to) in moved.into_iter().zip(led_to) {
-            let outcome = match led_to {
-                _ if one == 0 || broken!(EntryLost) => Ok(()),
-                true => self.arena.change(one, mine, PUBLISHED),
-                false => self.arena.free_at(one, mine),
-            };
-            match outcome {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                outcome => outcome?,
-            }
-        }
-        self.word(LEN).store(len)?;
-        self.done()
-    }
-
-    fn done(&self) -> Result<()> {
-        self.word(COMING).store(0)?;
-        self.word(GOING).store(0)
+        self.its.word(LEN).store(len)?;
+        self.its.settle(moved, led_to)
     }
 
     fn count(&self, more: u64) -> Result<()> {
-        let len = self.word(LEN);
+        let len = self.its.word(LEN);
         len.store(len.load()?.wrapping_add(more))
     }
 
@@ -297,12 +221,12 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
         let hash = hash_of(key);
         let mut link = self.head(hash & u64::from(self.buckets - 1));
         for _ in 0..self.most() {
-            let entry = self.pair(link).load()?;
+            let entry = self.its.pair(link).load()?;
             if entry == 0 {
                 return Ok((link, None));
             }
             self.check(entry)?;
-            if self.pair(entry + HASH).load()? == hash
+            if self.its.pair(entry + HASH).load()? == hash
                 && shared::encode(&self.key_of(entry)?) == shared::encode(key)
             {
                 return Ok((link, Some(entry)));
@@ -315,7 +239,7 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
     fn each(&self, mut visit: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let mut left = self.most();
         for bucket in 0..u64::from(self.buckets) {
-            let mut entry = self.pair(self.head(bucket)).load()?;
+            let mut entry = self.its.pair(self.head(bucket)).load()?;
             while entry != 0 {
                 left = left.checked_sub(1).ok_or_else(|| self.garbled())?;
                 self.check(entry)?;
@@ -328,48 +252,38 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
 
     /// More entries than the arena can hold: a ring of them ends there.
     fn most(&self) -> u64 {
-        self.arena.bytes() / 32 + 1
+        self.its.arena.bytes() / 32 + 1
     }
 
     /// That an entry lies in the arena.
     fn check(&self, entry: u64) -> Result<()> {
         let aligned = entry.is_multiple_of(8);
-        match self.arena.check(entry, Self::ENTRY) {
-            Ok(()) if aligned => Ok(()),
+        match self.its.arena.check(entry, Self::ENTRY) {
+            Ok(_) if aligned => Ok(()),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Err(self.garbled()),
         }
     }
 
     fn next_of(&self, entry: u64) -> Result<u64> {
-        self.pair(entry + NEXT).load()
+        self.its.pair(entry + NEXT).load()
     }
 
     fn key_of(&self, entry: u64) -> Result<K> {
-        self.arena.region.decode(entry + KEY)
+        self.its.arena.region.decode(entry + KEY)
     }
 
     fn value_of(&self, entry: u64) -> Result<V> {
-        self.arena.region.decode(entry + KEY + size_of::<K>() as u64)
+        self.its.arena.region.decode(entry + KEY + size_of::<K>() as u64)
     }
 
     fn head(&self, bucket: u64) -> u64 {
-        self.words + HEADS + bucket * 8
-    }
-
-    fn word(&self, at: u64) -> ViewPair<'_> {
-        self.pair(self.words + at)
-    }
-
-    fn pair(&self, at: u64) -> ViewPair<'_> {
-        ViewPair::new(self.arena.region.view(), at)
+        self.its.words + HEADS + bucket * 8
     }
 
     #[cold]
     fn garbled(&self) -> Error {
-        let error = Error::new(ErrorKind::Corrupt, "use the hash map")
-            .because("its entries lead where nobody led them");
-        self.arena.region.explain(error, self.words)
+        self.its.garbled("use the hash map")
     }
 }
 
@@ -391,6 +305,7 @@ const _: () = {
 
 #[cfg(test)]
 mod tests {
+    use super::super::container::{ARENA, COMING, FIRST, GOING};
     use super::*;
     use crate::region::header::tests::{page, row};
 
@@ -398,7 +313,7 @@ mod tests {
     fn the_words_lie_as_the_page_says() {
         let row = |name, at| row(name, at, 8);
         let expected = [
-            row("buckets", BUCKETS),
+            row("buckets", FIRST),
             row("arena", ARENA),
             row("len", LEN),
             row("coming", COMING),

@@ -1,14 +1,17 @@
 //! The arena: memory that processes allocate from together.
 
+mod container;
 mod draft;
 mod hints;
 mod map;
 mod off;
 mod slabs;
+mod vector;
 
 pub use draft::Draft;
 pub use map::HashMap;
 pub use off::{Extent, Off};
+pub use vector::Vector;
 
 use std::sync::Arc;
 
@@ -259,15 +262,15 @@ impl Arena {
         Err(self.nothing_at(at))
     }
 
-    /// That a published block of so many bytes begins at an offset.
+    /// That a published block of so many bytes begins at an offset; how many it has.
     #[inline]
-    fn check(&self, at: u64, len: u64) -> Result<()> {
+    fn check(&self, at: u64, len: u64) -> Result<u64> {
         self.region.participant().check()?;
         let (place, _, size) = self.find(at)?;
         if len > size || !is_public(self.word(place).load()?) {
             return Err(self.nothing_at(at));
         }
-        Ok(())
+        Ok(size)
     }
 
     #[cold]
@@ -322,7 +325,7 @@ impl Arena {
             return Err(Error::new(ErrorKind::OutOfBounds, "use a part of an extent")
                 .because(format!("asked for {len} bytes at {offset}, of {}", extent.len())));
         }
-        self.check(extent.offset(), extent.len())
+        self.check(extent.offset(), extent.len()).map(drop)
     }
 
     /// Frees a value.
@@ -342,10 +345,12 @@ impl Arena {
         self.free_at(extent.offset(), PUBLISHED)
     }
 
-    /// The word of a block that the map whose words lie there moves.
+    /// The word of a block that the map or vector whose words lie there moves.
     fn moved_by(&self, words: u64) -> Result<u32> {
         let number = u32::try_from(words / LINE).ok().filter(|number| *number < 1 << 31);
-        number.map(|number| number << 1 | 1).ok_or_else(|| self.garbled("where a hash map lies"))
+        number
+            .map(|number| number << 1 | 1)
+            .ok_or_else(|| self.garbled("where a hash map or vector lies"))
     }
 
     /// Changes the word of a public block from one state to another one.

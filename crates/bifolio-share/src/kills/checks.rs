@@ -7,7 +7,7 @@ use super::scene::{
     ARENA, MESSAGES, PLACES, READERS, RECORD, Scene, VALUE, create, do_it, path_in,
 };
 use super::{First, SOON};
-use crate::{Arena, Channel, ErrorKind, HashMap, Leader, Life, Lock, Region};
+use crate::{Arena, Channel, ErrorKind, HashMap, Leader, Life, Lock, Region, Vector};
 
 /// What must hold after the child was killed, and what must work.
 pub(super) fn check(
@@ -160,6 +160,11 @@ pub(super) fn check(
             let map = next.hash_map("map", &arena, 2).map_err(say("finding"))?;
             check_map(scene, &arena, &map)?;
         }
+        Scene::Push | Scene::Change | Scene::Shrink => {
+            let arena = next.arena("arena", ARENA).map_err(say("finding"))?;
+            let pairs = next.vector("pairs", &arena).map_err(say("finding"))?;
+            check_vector(scene, &arena, &pairs)?;
+        }
         Scene::Alloc | Scene::AllocRun | Scene::Free | Scene::FreeRun => {
             let arena = next.arena("arena", ARENA).map_err(say("finding"))?;
             check_arena(scene, &arena)?;
@@ -205,6 +210,42 @@ fn check_map(scene: Scene, arena: &Arena, map: &HashMap<u64, u64>) -> Result<(),
     }
     let stats = arena.stats().map_err(say("counting"))?;
     if stats.published == 0 { Ok(()) } else { Err(format!("of no entries there is {stats:?}")) }
+}
+
+/// That a vector is as it was before a change or after it, and that nothing is in its arena but that.
+fn check_vector(scene: Scene, arena: &Arena, pairs: &Vector<[u64; 2]>) -> Result<(), String> {
+    let say = |what: &'static str| move |error: crate::Error| format!("{what}: {error}");
+    let found = pairs.to_vec().map_err(say("reading"))?;
+    let numbers: Vec<_> = found.iter().map(|pair| pair[0]).collect();
+    let expected = match scene {
+        Scene::Push => numbers == [1, 2, 3, 4] || numbers == [1, 2, 3, 4, 9],
+        Scene::Change => numbers == [1, 2, 3, 4] || numbers == [1, 9, 3, 4],
+        _ => numbers == [1, 2, 3],
+    };
+    if !expected || found.iter().any(|[one, two]| one != two) {
+        return Err(format!("the vector is {found:?}"));
+    }
+    let one_block = |when: &str| {
+        arena.sweep().map_err(say("sweeping"))?;
+        let stats = arena.stats().map_err(say("counting"))?;
+        match (stats.published, stats.unpublished) {
+            (1, 0) => Ok(()),
+            _ => Err(format!("{when} there is {stats:?}")),
+        }
+    };
+    one_block("after the kill")?;
+    for number in 0..20 {
+        pairs.push(&[number; 2]).map_err(say("pushing"))?;
+    }
+    for number in (0..20).rev() {
+        if pairs.pop().map_err(say("taking"))? != Some([number; 2]) {
+            return Err(format!("element {number} is another one"));
+        }
+    }
+    if pairs.to_vec().map_err(say("reading"))? != found {
+        return Err("what was pushed and taken has left something".into());
+    }
+    one_block("after some changes")
 }
 
 /// That after a sweep an arena holds what was published, and all of the rest can be allocated.

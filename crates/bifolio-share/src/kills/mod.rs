@@ -65,6 +65,10 @@ bifolio_testkit::seeded_bugs! {
         MagicFirst,
         /// What was on its way into or out of a hash map is forgotten.
         EntryLost,
+        /// An element is changed where it lies, and nowhere before.
+        SetInPlace,
+        /// A vector has become longer, then its new element is written.
+        LongerFirst,
         /// A run of slabs is given without a record.
         IntentNotWritten,
         /// What the dead have not published is kept.
@@ -145,6 +149,14 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
                     let map = region.hash_map("map", &arena, 2)?;
                     map.insert(&1_u64, &10_u64)?;
                     map.insert(&2, &20).map(drop)
+                })
+            }
+            Scene::Push | Scene::Change | Scene::Shrink => {
+                region.arena("arena", ARENA).and_then(|arena| {
+                    let pairs = region.vector("pairs", &arena)?;
+                    // Exactly as many as there is room for, or one less.
+                    let many = if scene == Scene::Shrink { 3 } else { 4 };
+                    pairs.extend(&[[1_u64; 2], [2; 2], [3; 2], [4; 2]][..many])
                 })
             }
             Scene::Alloc | Scene::AllocRun | Scene::Free | Scene::FreeRun => {
@@ -298,6 +310,21 @@ fn a_map_of_which_one_removes_that_is_killed_anywhere_has_the_entry_or_has_it_no
 }
 
 #[test]
+fn a_vector_to_which_one_adds_that_is_killed_anywhere_has_the_element_or_has_it_not() {
+    explore(this_test!(), Scene::Push);
+}
+
+#[test]
+fn an_element_that_is_changed_by_one_that_is_killed_anywhere_is_the_old_or_the_new_one() {
+    explore(this_test!(), Scene::Change);
+}
+
+#[test]
+fn a_vector_that_is_shrunk_by_one_that_is_killed_anywhere_has_its_elements() {
+    explore(this_test!(), Scene::Shrink);
+}
+
+#[test]
 fn a_message_whose_sender_is_killed_anywhere_is_whole_or_none() {
     explore(this_test!(), Scene::Send);
 }
@@ -348,6 +375,8 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::DoneEarly => Scene::DoOnce,
             Twin::HalfWritten => Scene::Publish,
             Twin::EntryLost => Scene::Exchange,
+            Twin::SetInPlace => Scene::Change,
+            Twin::LongerFirst => Scene::Push,
             Twin::IntentNotWritten => Scene::AllocRun,
             Twin::DeadBlocksKept => Scene::Alloc,
             Twin::KindNotChecked => return twin.while_on(taken_from_another_kind),

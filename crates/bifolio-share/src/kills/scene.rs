@@ -63,10 +63,16 @@ pub(super) enum Scene {
     Exchange,
     /// It removes an entry.
     Remove,
+    /// It adds an element to a vector that has no room for it.
+    Push,
+    /// It changes an element.
+    Change,
+    /// It gives room of a vector back.
+    Shrink,
 }
 
 impl Scene {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Create,
         Self::Make,
         Self::JoinAndLeave,
@@ -93,6 +99,9 @@ impl Scene {
         Self::Insert,
         Self::Exchange,
         Self::Remove,
+        Self::Push,
+        Self::Change,
+        Self::Shrink,
     ];
 
     pub(super) fn named(text: &str) -> Option<Self> {
@@ -243,6 +252,16 @@ pub(super) fn play(scene: Scene) {
                 Scene::Insert => drop(map.insert(&3, &30)),
                 Scene::Exchange => drop(map.insert(&1, &11)),
                 _ => drop(map.remove(&1)),
+            });
+        }
+        Scene::Push | Scene::Change | Scene::Shrink => {
+            let region_ = join();
+            let arena = region_.arena("arena", ARENA).expect("an arena");
+            let pairs = region_.vector::<[u64; 2]>("pairs", &arena).expect("a vector");
+            region(|| match scene {
+                Scene::Push => drop(pairs.push(&[9, 9])),
+                Scene::Change => drop(pairs.set(1, &[9, 9])),
+                _ => drop(pairs.shrink_to_fit()),
             });
         }
         Scene::Send => {

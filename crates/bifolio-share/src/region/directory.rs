@@ -59,10 +59,12 @@ pub(crate) enum Kind {
     Snapshot,
     /// [`HashMap`](crate::HashMap).
     HashMap,
+    /// [`Vector`](crate::Vector).
+    Vector,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Mutex,
         Self::RwLock,
         Self::Seqlock,
@@ -75,6 +77,7 @@ impl Kind {
         Self::Channel,
         Self::Snapshot,
         Self::HashMap,
+        Self::Vector,
     ];
 
     pub(crate) fn word(self) -> u32 {
@@ -91,6 +94,7 @@ impl Kind {
             Self::Channel => 10,
             Self::Snapshot => 11,
             Self::HashMap => 12,
+            Self::Vector => 13,
         }
     }
 
@@ -112,6 +116,7 @@ impl Kind {
             Self::Channel => "a channel",
             Self::Snapshot => "a snapshot",
             Self::HashMap => "a hash map",
+            Self::Vector => "a vector",
         }
     }
 }

@@ -51,6 +51,11 @@ fn use_all(region: &Region) {
             let _ = (map.insert(&1, &[1; 3]), map.insert(&2, &[2; 3]), map.insert(&1, &[3; 3]));
             let _ = (map.get(&1), map.len(), map.entries(), map.remove(&2));
         }
+        if let Ok(list) = region.vector::<[u16; 3]>("list", &arena) {
+            let _ = (list.push(&[1; 3]), list.extend(&[[2; 3]; 40]), list.set(3, &[3; 3]));
+            let _ = (list.get(3), list.len(), list.range(1..3), list.to_vec(), list.pop());
+            let _ = (list.truncate(2), list.shrink_to_fit());
+        }
         if let Ok(large) = large {
             let _ = arena.read_at(large, 69_000, &mut [0; 1000]);
             let _ = arena.free_bytes(large);

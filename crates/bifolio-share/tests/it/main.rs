@@ -18,3 +18,4 @@ mod snapshots;
 mod storm;
 mod support;
 mod values;
+mod vectors;

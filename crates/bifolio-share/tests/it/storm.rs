@@ -23,6 +23,7 @@ struct Everything {
     latest: bifolio_share::Snapshot<[u64; 16]>,
     arena: bifolio_share::Arena,
     map: bifolio_share::HashMap<u64, [u64; 3]>,
+    list: bifolio_share::Vector<[u64; 3]>,
     queue: bifolio_share::Channel,
     news: bifolio_share::Channel,
     pool: bifolio_share::Semaphore,
@@ -40,6 +41,7 @@ impl Everything {
             numbers: region.seqlock("numbers", [0; 16])?,
             latest: region.snapshot("latest", 2, [0; 16])?,
             map: region.hash_map("map", &region.arena("entries", 1 << 20)?, 16)?,
+            list: region.vector("list", &region.arena("elements", 1 << 20)?)?,
             arena: region.arena("arena", 1 << 20)?,
             queue: region.queue("queue", 4, 64)?,
             news: region.broadcast("news", 4, 64)?,
@@ -54,7 +56,7 @@ impl Everything {
 
     /// One piece of work of some kind; panics if anything is there that must not be.
     fn work(&self, random: &mut Random) -> Result<()> {
-        match random.usize(0..19) {
+        match random.usize(0..20) {
             0 => {
                 let mut guard = whole(self.pair.lock()?)?;
                 let [one, two] = guard.get()?;
@@ -138,6 +140,24 @@ impl Everything {
                 let key = random.u64(0..40);
                 self.map.insert(&key, &[key; 3])?;
                 if let Some(found) = self.map.get(&random.u64(0..40))? {
+                    assert!(found.iter().all(|one| *one == found[0]), "{found:?}");
+                }
+            }
+            18 => {
+                let number = random.u64(..);
+                match random.usize(0..4) {
+                    0 | 1 => self.list.push(&[number; 3])?,
+                    2 => drop(self.list.pop()?),
+                    _ => match self.list.set(random.u64(0..40), &[number; 3]) {
+                        Err(error) if error.kind() == ErrorKind::OutOfBounds => {}
+                        set => set?,
+                    },
+                }
+                // Otherwise it grows for hours.
+                if self.list.len()? > 100 {
+                    self.list.truncate(10)?;
+                }
+                for found in self.list.to_vec()? {
                     assert!(found.iter().all(|one| *one == found[0]), "{found:?}");
                 }
             }
@@ -236,6 +256,12 @@ fn whoever_is_killed_in_a_storm_the_others_lose_nothing_and_every_death_is_count
     let stats = everything.arena.stats().unwrap();
     assert_eq!(stats.unpublished, 0, "blocks of the dead are left: {stats:?}");
     assert!(stats.published <= kills + WORKERS as u64, "{stats:?}");
+    let elements = everything.list.to_vec().unwrap();
+    assert!(elements.iter().all(|one| *one == [one[0]; 3]), "{elements:?}");
+    let arena = everything.region.arena("elements", 1 << 20).unwrap();
+    arena.sweep().unwrap();
+    let stats = arena.stats().unwrap();
+    assert!(stats.published <= 1 && stats.unpublished == 0, "blocks of the dead: {stats:?}");
     let entries = everything.map.entries().unwrap();
     assert!(entries.iter().all(|(key, value)| *value == [*key; 3]), "{entries:?}");
     assert_eq!(everything.map.len().unwrap(), entries.len() as u64);
