@@ -92,7 +92,9 @@ pub use lock::{
     Barrier, Condvar, Event, Leader, Lock, Mutex, MutexGuard, NamedGuard, NamedMutex, Once, Permit,
     Pinned, ReadGuard, RwLock, Semaphore, Seqlock, Snapshot, Turn, Unsound, Waited, Why,
 };
-pub use objects::{Evicted, Object, ObjectEntry, Objects, ObjectsOptions, Removal};
+pub use objects::{
+    Evicted, Object, ObjectEntry, ObjectGuard, Objects, ObjectsOptions, Removal, WritableObject,
+};
 pub use participant::{Holder, Life, MAX_SLOTS, Member, Slot};
 pub use region::{NamedObject, Region, RegionOptions};
 pub use shared::Shared;

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::scene::{
-    ARENA, MESSAGES, PLACES, READERS, RECORD, Scene, VALUE, create, do_it, path_in,
+    ARENA, MESSAGES, PLACES, READERS, RECORD, Scene, VALUE, create, do_it, objects_in, path_in,
 };
 use super::{First, SOON};
-use crate::{Arena, Channel, ErrorKind, HashMap, Leader, Life, Lock, Region, Vector};
+use crate::{Arena, Channel, ErrorKind, HashMap, Leader, Life, Lock, Objects, Region, Vector};
 
 /// What must hold after the child was killed, and what must work.
 pub(super) fn check(
@@ -27,6 +27,9 @@ pub(super) fn check(
         };
     }
     let region = before.ok_or("no region")?;
+    if matches!(scene, Scene::Put | Scene::Freeze) {
+        return check_object(scene, &objects_in(dir));
+    }
     let members = region.members().map_err(say("the list"))?;
     if members.iter().filter(|member| member.life == Life::Alive).count() != 1 {
         return Err(format!("who lives is not told: {members:?}"));
@@ -179,7 +182,7 @@ pub(super) fn check(
                 return Err(format!("the first one met {met:?}, we {we:?}"));
             }
         }
-        Scene::Create | Scene::Make | Scene::JoinAndLeave => {}
+        Scene::Create | Scene::Make | Scene::JoinAndLeave | Scene::Put | Scene::Freeze => {}
     }
     Ok(())
 }
@@ -246,6 +249,43 @@ fn check_vector(scene: Scene, arena: &Arena, pairs: &Vector<[u64; 2]>) -> Result
         return Err("what was pushed and taken has left something".into());
     }
     one_block("after some changes")
+}
+
+/// That an object is there whole, or not at all and can be made now, and that nothing else is left.
+fn check_object(scene: Scene, dir: &Path) -> Result<(), String> {
+    let say = |what: &'static str| move |error: crate::Error| format!("{what}: {error}");
+    let objects = Objects::open(dir).map_err(say("opening"))?;
+    let read = || {
+        let object = objects.get("object").map_err(say("getting"))?;
+        object.map(|object| object.to_vec().map_err(say("reading"))).transpose()
+    };
+    let found = read()?;
+    if found.as_ref().is_some_and(|bytes| *bytes != RECORD) {
+        return Err(format!("the object is {found:?}"));
+    }
+    let made = match scene {
+        Scene::Put => objects.put("object", &RECORD),
+        _ => objects.writable("object", RECORD.len() as u64).and_then(|object| {
+            let mut guard = object.lock_within(SOON)?.repaired()?;
+            guard.write_at(0, &RECORD)?;
+            guard.freeze()
+        }),
+    };
+    match made {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Ok(()) if found.is_none() => {}
+        made => return Err(format!("{made:?}, and before there was {found:?}")),
+    }
+    if read()?.as_deref() != Some(&RECORD) {
+        return Err("it is not there, and cannot be made".into());
+    }
+    // What a writer left aside goes with a later one, if not before.
+    for number in 0..11 {
+        objects.put(&number.to_string(), b"").map_err(say("putting"))?;
+    }
+    let left = std::fs::read_dir(dir).map_err(|error| error.to_string())?.count();
+    // The lock, the object, and those.
+    if left == 13 { Ok(()) } else { Err(format!("{left} files are there")) }
 }
 
 /// That after a sweep an arena holds what was published, and all of the rest can be allocated.

@@ -26,7 +26,7 @@ use races::{
     all_on_loan, taken_from_another_kind, torn, torn_message, torn_snapshot, written_under_a_pin,
     written_under_a_reader,
 };
-use scene::{ARENA, MESSAGES, READERS, Scene, create, path_in, play};
+use scene::{ARENA, MESSAGES, READERS, Scene, create, objects_in, path_in, play};
 
 bifolio_testkit::seeded_bugs! {
     /// What the protocols leave out or do at the wrong time.
@@ -69,6 +69,10 @@ bifolio_testkit::seeded_bugs! {
         SetInPlace,
         /// A vector has become longer, then its new element is written.
         LongerFirst,
+        /// An object gets its name, then its bytes.
+        PutEarly,
+        /// A written object is put, and nobody told before.
+        FrozenUnsaid,
         /// A run of slabs is given without a record.
         IntentNotWritten,
         /// What the dead have not published is kept.
@@ -125,6 +129,10 @@ fn run(test: &str, scene: Scene, twin: Option<Twin>, visit: Visit) -> Result<Ste
             Scene::Create => return,
             Scene::Make => return drop(Section::create(path_in(dir.path()), 8192)),
             _ => {}
+        }
+        if matches!(scene, Scene::Put | Scene::Freeze) {
+            let _ = std::fs::remove_dir_all(objects_in(dir.path()));
+            std::fs::create_dir(objects_in(dir.path())).expect("a directory");
         }
         let region = create(dir.path()).expect("a region");
         if matches!(scene, Scene::Update | Scene::Inherit | Scene::Panic) {
@@ -325,6 +333,16 @@ fn a_vector_that_is_shrunk_by_one_that_is_killed_anywhere_has_its_elements() {
 }
 
 #[test]
+fn an_object_that_is_put_by_one_that_is_killed_anywhere_is_whole_or_none() {
+    explore(this_test!(), Scene::Put);
+}
+
+#[test]
+fn an_object_that_is_frozen_by_one_that_is_killed_anywhere_is_that_one_or_can_be_written_still() {
+    explore(this_test!(), Scene::Freeze);
+}
+
+#[test]
 fn a_message_whose_sender_is_killed_anywhere_is_whole_or_none() {
     explore(this_test!(), Scene::Send);
 }
@@ -377,6 +395,8 @@ fn every_step_that_the_protocols_need_is_missed_when_it_is_left_out() {
             Twin::EntryLost => Scene::Exchange,
             Twin::SetInPlace => Scene::Change,
             Twin::LongerFirst => Scene::Push,
+            Twin::PutEarly => Scene::Put,
+            Twin::FrozenUnsaid => Scene::Freeze,
             Twin::IntentNotWritten => Scene::AllocRun,
             Twin::DeadBlocksKept => Scene::Alloc,
             Twin::KindNotChecked => return twin.while_on(taken_from_another_kind),

@@ -6,7 +6,7 @@ use bifolio_map::{Create, Section};
 use bifolio_testkit::step::region;
 
 use super::{DIRECTORY, TWIN, Twin};
-use crate::{Draft, Lock, Mutex, MutexGuard, Region, RegionOptions};
+use crate::{Draft, Lock, Mutex, MutexGuard, Objects, Region, RegionOptions};
 
 /// What the child does until it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +69,14 @@ pub(super) enum Scene {
     Change,
     /// It gives room of a vector back.
     Shrink,
+    /// It puts an object.
+    Put,
+    /// It writes an object that others may write as well, and freezes it.
+    Freeze,
 }
 
 impl Scene {
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Create,
         Self::Make,
         Self::JoinAndLeave,
@@ -102,11 +106,17 @@ impl Scene {
         Self::Push,
         Self::Change,
         Self::Shrink,
+        Self::Put,
+        Self::Freeze,
     ];
 
     pub(super) fn named(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scene| format!("{scene:?}") == text)
     }
+}
+
+pub(super) fn objects_in(dir: &Path) -> PathBuf {
+    dir.join("objects")
 }
 
 pub(super) fn path_in(dir: &Path) -> PathBuf {
@@ -262,6 +272,19 @@ pub(super) fn play(scene: Scene) {
                 Scene::Push => drop(pairs.push(&[9, 9])),
                 Scene::Change => drop(pairs.set(1, &[9, 9])),
                 _ => drop(pairs.shrink_to_fit()),
+            });
+        }
+        Scene::Put => {
+            let objects = Objects::open(objects_in(&dir)).expect("objects");
+            region(|| drop(objects.put("object", &RECORD)));
+        }
+        Scene::Freeze => {
+            let objects = Objects::open(objects_in(&dir)).expect("objects");
+            let object = objects.writable("object", RECORD.len() as u64).expect("an object");
+            region(|| {
+                let mut guard = object.lock().expect("the lock");
+                guard.write_at(0, &RECORD).expect("bytes");
+                drop(guard.freeze());
             });
         }
         Scene::Send => {

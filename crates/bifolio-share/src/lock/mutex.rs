@@ -147,7 +147,7 @@ impl<T: Shared> Mutex<T> {
     }
 
     #[inline(always)]
-    pub(super) fn lock_with(&self, patience: Patience) -> Result<Lock<'_, T>> {
+    pub(crate) fn lock_with(&self, patience: Patience) -> Result<Lock<'_, T>> {
         let participant = self.region.participant();
         participant.check()?;
         let health = self

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bifolio_map::{FileLock, LockKind, OwnedLockGuard, Patience};
 
+use super::writable::WRITTEN;
 use super::{ASIDE, Evicted, LONGEST, ObjectEntry, PIN};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,6 +20,8 @@ pub(super) struct Entries {
     pub(super) objects: Vec<ObjectEntry>,
     /// Files that are being written, or whose writer died.
     aside: Vec<PathBuf>,
+    /// Names of those that are written together.
+    pub(super) written: Vec<String>,
 }
 
 impl Entries {
@@ -31,6 +34,9 @@ impl Entries {
             let Some(name) = name.to_str() else { continue };
             if name.starts_with(ASIDE) {
                 found.aside.push(entry.path());
+            }
+            if let Some(name) = name.strip_prefix(WRITTEN) {
+                found.written.push(name.to_owned());
             }
             if name.starts_with('.') {
                 continue;

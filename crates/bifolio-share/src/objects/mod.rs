@@ -30,9 +30,13 @@ mod directory;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 pub(crate) mod tests;
+mod writable;
+
+pub use writable::{ObjectGuard, WritableObject};
 
 use std::fs::{File, FileTimes};
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +44,8 @@ use std::time::{Duration, SystemTime};
 
 use bifolio_map::names::Name;
 use bifolio_map::{
-    Currency, FileLock, LockKind, OwnedLockGuard, Patience, Read, Section, UnnamedFile, View,
+    Currency, FileLock, Frozen, LockKind, OwnedLockGuard, Patience, Read, ReadWrite, Section,
+    UnnamedFile, View,
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -95,6 +100,7 @@ pub struct ObjectsOptions {
 /// those that were put, whatever becomes of its name.
 #[derive(Debug)]
 pub struct Object {
+    section: Section,
     view: View<Read>,
     /// Given back when this goes, or when the process ends.
     _pin: OwnedLockGuard,
@@ -168,6 +174,10 @@ impl Objects {
     /// `AlreadyExists`; `Full` if it does not fit the budget beside what is being read, or the device;
     /// `InvalidInput` for a name that is none (see [`Name`]); what the system says.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.put_content(name, &Content::Bytes(bytes))
+    }
+
+    fn put_content(&self, name: &str, bytes: &Content<'_>) -> Result<()> {
         const DOING: &str = "put";
         let path = self.path(name)?;
         self.check_budget(name, bytes, DOING)?;
@@ -191,7 +201,7 @@ impl Objects {
     /// As [`put`](Self::put), without `AlreadyExists`. On Windows also `Busy` while somebody reads it.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         const DOING: &str = "replace";
-        let path = self.path(name)?;
+        let (path, bytes) = (self.path(name)?, &Content::Bytes(bytes));
         self.check_budget(name, bytes, DOING)?;
         self.publish(name, bytes, DOING, Way::Rename, |aside| std::fs::rename(aside, &path))
     }
@@ -219,7 +229,8 @@ impl Objects {
                 continue;
             }
             touch(&section, &path);
-            return Ok(Some(Object { view: section.view()?, _pin: pin }));
+            let view = section.view()?;
+            return Ok(Some(Object { section, view, _pin: pin }));
         }
     }
 
@@ -262,7 +273,7 @@ impl Objects {
     fn publish(
         &self,
         name: &str,
-        bytes: &[u8],
+        bytes: &Content<'_>,
         doing: &'static str,
         way: Way,
         link: impl Fn(&Path) -> std::io::Result<()>,
@@ -287,7 +298,7 @@ impl Objects {
     fn publish_from(
         &self,
         aside: &Path,
-        bytes: &[u8],
+        bytes: &Content<'_>,
         doing: &'static str,
         way: Way,
         care: Care,
@@ -302,7 +313,7 @@ impl Objects {
             }
             alive => alive.map_err(Error::from)?,
         };
-        (&file).write_all(bytes).map_err(failed)?;
+        bytes.write_to(&file).map_err(failed)?;
         let _locked = self.prepare(bytes, doing, way, care)?;
         link(aside).map_err(failed)?;
         drop(alive);
@@ -314,11 +325,15 @@ impl Objects {
         &self,
         file: UnnamedFile,
         path: &Path,
-        bytes: &[u8],
+        bytes: &Content<'_>,
         doing: &'static str,
     ) -> Result<()> {
-        let write = file.as_file().write_all(bytes);
-        write.map_err(directory::failed(doing, path))?;
+        if broken!(PutEarly) {
+            let file = file.publish(path)?;
+            seam!();
+            return bytes.write_to(&file).map_err(directory::failed(doing, path));
+        }
+        bytes.write_to(file.as_file()).map_err(directory::failed(doing, path))?;
         let (_, care) = next_put();
         let _locked = self.prepare(bytes, doing, Way::Link, care)?;
         file.publish(path)?;
@@ -328,7 +343,7 @@ impl Objects {
     /// Looks for what dead writers left, and makes room, as far as either is due.
     fn prepare(
         &self,
-        bytes: &[u8],
+        bytes: &Content<'_>,
         doing: &'static str,
         way: Way,
         care: Care,
@@ -340,15 +355,27 @@ impl Objects {
         let locked = Locked::take(&self.directory)?;
         if let Care::Sweep = care {
             locked.sweep()?;
+            self.sweep_written()?;
         }
         if let Some(budget) = self.budget {
-            locked.make_room(bytes.len() as u64, budget, doing)?;
+            locked.make_room(bytes.len(), budget, doing)?;
         }
         Ok(Some(locked))
     }
 
-    fn check_budget(&self, name: &str, bytes: &[u8], doing: &'static str) -> Result<()> {
-        let size = bytes.len() as u64;
+    /// Takes away what was written of objects that are there.
+    fn sweep_written(&self) -> Result<()> {
+        let found = Entries::read(&self.directory)?;
+        for name in &found.written {
+            if found.objects.iter().any(|object| object.name == *name) {
+                self.take_frozen_away(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_budget(&self, name: &str, bytes: &Content<'_>, doing: &'static str) -> Result<()> {
+        let size = bytes.len();
         match self.budget {
             Some(budget) if size > budget => Err(Error::new(ErrorKind::Full, doing)
                 .of(name)
@@ -360,6 +387,34 @@ impl Objects {
     fn path(&self, name: &str) -> Result<PathBuf> {
         Ok(self.directory.join(Name::new(name)?.as_str()))
     }
+}
+
+/// What becomes an object.
+enum Content<'bytes> {
+    Bytes(&'bytes [u8]),
+    View(&'bytes View<ReadWrite>, Range<u64>),
+}
+
+impl Content<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::View(_, range) => range.end - range.start,
+        }
+    }
+
+    fn write_to(&self, mut file: &File) -> std::io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => file.write_all(bytes),
+            Self::View(view, range) => writable::write_pieces(view, range, file),
+        }
+    }
+}
+
+/// Where the pieces begin and end in which so many bytes are copied.
+fn pieces(len: u64) -> impl Iterator<Item = (u64, u64)> {
+    const PIECE: usize = 256 << 10;
+    (0..len).step_by(PIECE).map(move |start| (start, len.min(start + PIECE as u64)))
 }
 
 /// The number of a put of this process, and whether it looks for what dead writers left. The first and
@@ -444,6 +499,16 @@ impl Object {
     /// As [`read_at`](Self::read_at).
     pub fn to_vec(&self) -> Result<Vec<u8>> {
         Ok(self.view.read_vec(..)?)
+    }
+
+    /// A sealed copy of it, lent as `&[u8]`, which other processes get by its descriptor: hand them
+    /// [`Frozen::section`], or have a child [inherit](Section::inherit) it. Where there are no seals
+    /// (everywhere but on Linux) it is a copy for this process.
+    ///
+    /// # Errors
+    /// Those of [`Section::freeze_copy`]; what became of the file's bytes, if somebody cut it off.
+    pub fn sealed(&self) -> Result<Frozen> {
+        Ok(self.section.freeze_copy()?)
     }
 
     /// The view of it, for numbers, scans and streams. A clone of it keeps the bytes, not the pin.

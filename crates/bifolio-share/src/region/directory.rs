@@ -61,10 +61,12 @@ pub(crate) enum Kind {
     HashMap,
     /// [`Vector`](crate::Vector).
     Vector,
+    /// Those of a [`WritableObject`](crate::WritableObject).
+    Bytes,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Mutex,
         Self::RwLock,
         Self::Seqlock,
@@ -78,6 +80,7 @@ impl Kind {
         Self::Snapshot,
         Self::HashMap,
         Self::Vector,
+        Self::Bytes,
     ];
 
     pub(crate) fn word(self) -> u32 {
@@ -95,6 +98,7 @@ impl Kind {
             Self::Snapshot => 11,
             Self::HashMap => 12,
             Self::Vector => 13,
+            Self::Bytes => 14,
         }
     }
 
@@ -117,6 +121,7 @@ impl Kind {
             Self::Snapshot => "a snapshot",
             Self::HashMap => "a hash map",
             Self::Vector => "a vector",
+            Self::Bytes => "bytes",
         }
     }
 }

@@ -19,3 +19,4 @@ mod storm;
 mod support;
 mod values;
 mod vectors;
+mod writables;
