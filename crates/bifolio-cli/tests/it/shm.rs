@@ -89,6 +89,56 @@ fn who_waits_is_woken_by_an_append_and_told_when_the_time_is_over() {
 }
 
 #[test]
+fn messages_go_from_one_process_to_another_in_order_and_once() {
+    let (_dir, path) = region();
+    let none = run(&["shm", "receive", &path, "orders"]);
+    assert_eq!(code(&none), 3, "{}", stderr(&none));
+    assert!(stderr(&none).contains("no channel \"orders\""), "{}", stderr(&none));
+    let send = |more: &[&str]| bifolio(&[&["shm", "send", &path, "orders"], more].concat());
+    let make = ["--make", "queue", "--slots", "2", "--longest", "8"];
+    send(&make).write_stdin("one\n\n").assert().success();
+    // There is no room for a third one.
+    send(&["--timeout", "30ms"]).write_stdin("three").assert().code(5);
+    assert_eq!(good(&["shm", "receive", &path, "orders"]), "one\n\n");
+    assert_eq!(good(&["shm", "receive", &path, "orders"]), "", "it was received");
+    send(&["--whole"]).write_stdin("a\nb").assert().success();
+    assert_eq!(good(&["shm", "receive", &path, "orders", "--count", "1"]), "a\nb\n");
+    let late = ["shm", "receive", &path, "orders", "--count", "1", "--timeout", "30ms"];
+    assert_eq!(code(&run(&late)), 5);
+    let long = send(&[]).write_stdin("12345678\n123456789\n").assert().code(2);
+    assert!(stderr(long.get_output()).contains("up to 8 bytes"));
+    assert_eq!(good(&["shm", "receive", &path, "orders"]), "12345678\n", "what was sent stays");
+    let objects = json(&["shm", "info", &path, "--objects"]);
+    assert_eq!(objects["records"][0]["what"], "a channel");
+}
+
+#[test]
+fn a_broadcast_is_followed_and_a_queue_has_one_receiver() {
+    let (_dir, path) = region();
+    for (name, kind) in [("news", "broadcast"), ("orders", "queue")] {
+        let make = ["shm", "send", &path, name, "--make", kind];
+        bifolio(&make).write_stdin("").assert().success();
+    }
+    let mut first = Background::start(&["shm", "receive", &path, "news", "--count", "2"]);
+    let mut second = Background::start(&["shm", "receive", &path, "news", "--count", "2"]);
+    let _third = Background::start(&["shm", "receive", &path, "orders", "--follow"]);
+    soon("they have joined", || json(&["shm", "info", &path])["alive"] == 3);
+    soon("somebody receives", || code(&run(&["shm", "receive", &path, "orders"])) == 5);
+    // One who has joined may not listen yet: it gets those that are sent later.
+    soon("both have two", || {
+        bifolio(&["shm", "send", &path, "news"]).write_stdin("one\n").assert().success();
+        let over = |one: &mut Background| one.0.try_wait().expect("it is known").is_some();
+        over(&mut first) && over(&mut second)
+    });
+    for mut one in [first, second] {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut one.0.stdout.take().expect("piped"), &mut text)
+            .expect("text");
+        assert_eq!(text, "one\none\n");
+    }
+}
+
+#[test]
 fn what_is_too_much_is_refused_and_what_was_there_stays() {
     let (_dir, path) = region();
     bifolio(&["shm", "write", &path]).write_stdin("first").assert().success();

@@ -23,7 +23,7 @@ const MOST_BUCKETS: u32 = 1 << 28;
 
 /// A map from keys to values that processes share, with its entries in an [`Arena`].
 ///
-/// Many read at a time, or one writes, as under an [`RwLock`]. A process that dies in the middle of a
+/// Many read at a time, or one writes, as under an [`RwLock`](crate::RwLock). A process that dies in the middle of a
 /// change has changed the map or it has not; the next one to come sees to it that nothing of it is
 /// left in the arena, by itself: there is neither poison nor repair.
 ///

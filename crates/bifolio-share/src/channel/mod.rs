@@ -95,6 +95,35 @@ impl Region {
     pub fn broadcast(&self, name: &str, slots: u32, bytes: u32) -> Result<Channel> {
         Channel::find(self, name, slots, bytes, Way::Broadcast)
     }
+
+    /// The channel of this name, as it was made; `None` if the name stands for nothing yet.
+    ///
+    /// # Errors
+    /// `LayoutMismatch` if it stands for something else; `Corrupt` if the channel's words are what nobody
+    /// wrote; otherwise those of [`mutex`](Self::mutex).
+    pub fn channel(&self, name: &str) -> Result<Option<Channel>> {
+        const DOING: &str = "find";
+        let Some(object) = self.objects()?.into_iter().find(|object| object.name == name) else {
+            return Ok(None);
+        };
+        if object.kind != Kind::Channel.as_str() {
+            let why = format!("it is {}, not a channel", object.kind);
+            return Err(Error::new(ErrorKind::LayoutMismatch, DOING).of(name).because(why));
+        }
+        self.want(object.offset, object.size, DOING)?;
+        let stored = |at| -> Result<u32> { Ok(self.view().get(object.offset + at)?) };
+        let (slots, bytes) = (stored(SLOTS)?, stored(BYTES)?);
+        let way = match stored(WAY)? {
+            0 => Way::Queue,
+            1 => Way::Broadcast,
+            other => {
+                let why = format!("its kind is {other}");
+                return Err(Error::new(ErrorKind::Corrupt, DOING).of(name).because(why));
+            }
+        };
+        // Which is refused if its size is another one than these numbers say.
+        Channel::find(self, name, slots, bytes, way).map(Some)
+    }
 }
 
 impl Channel {

@@ -124,6 +124,27 @@ fn a_loan_that_is_given_back_or_kept_holds_nobody_up_in_a_broadcast() {
 }
 
 #[test]
+fn a_channel_is_found_by_its_name_alone() {
+    let (_dir, path) = place();
+    let region = create(&path);
+    assert!(region.channel("news").unwrap().is_none());
+    let queue = region.queue("queue", 3, 50).unwrap();
+    let news = region.broadcast("news", 8, 9).unwrap();
+    let theirs = Region::open(&path).unwrap();
+    let found = theirs.channel("news").unwrap().unwrap();
+    assert_eq!((found.slots(), found.longest()), (8, 9));
+    let mut receiver = found.receiver().unwrap();
+    news.send(b"to all").unwrap();
+    assert_eq!(receiver.receive().unwrap().to_vec().unwrap(), b"to all");
+    let found = theirs.channel("queue").unwrap().unwrap();
+    assert_eq!((found.slots(), found.longest()), (4, 50));
+    queue.send(b"to one").unwrap();
+    assert_eq!(found.receiver().unwrap().receive().unwrap().to_vec().unwrap(), b"to one");
+    region.mutex("lock", 0_u32).unwrap();
+    says(&refused(theirs.channel("lock"), ErrorKind::LayoutMismatch), &["a mutex"]);
+}
+
+#[test]
 fn a_broadcast_of_which_every_slot_is_on_loan_is_full_until_one_is_sent_or_given_back() {
     let (_dir, path) = place();
     let news = create(&path).broadcast("news", 2, 8).unwrap();

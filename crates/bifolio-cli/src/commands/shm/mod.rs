@@ -7,7 +7,9 @@ mod info;
 mod leftovers;
 mod lock;
 mod ls;
+mod receive;
 mod rm;
+mod send;
 mod target;
 mod wait;
 mod write;
@@ -39,6 +41,8 @@ enum Command {
     Write(write::Args),
     Cat(cat::Args),
     Wait(wait::Args),
+    Send(send::Args),
+    Receive(receive::Args),
     Lock(lock::Args),
     Rm(rm::Args),
     Gc(gc::Args),
@@ -61,6 +65,8 @@ pub const SUBCOMMANDS: &[(&str, &[Example])] = &[
     ("shm write", write::EXAMPLES),
     ("shm cat", cat::EXAMPLES),
     ("shm wait", wait::EXAMPLES),
+    ("shm send", send::EXAMPLES),
+    ("shm receive", receive::EXAMPLES),
     ("shm lock", lock::EXAMPLES),
     ("shm rm", rm::EXAMPLES),
     ("shm gc", gc::EXAMPLES),
@@ -78,6 +84,8 @@ pub fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
         Command::Write(args) => write::run(args, context),
         Command::Cat(args) => cat::run(args, context),
         Command::Wait(args) => wait::run(args, context),
+        Command::Send(args) => send::run(args, context),
+        Command::Receive(args) => receive::run(args, context),
         Command::Lock(args) => lock::run(args, context),
         Command::Rm(args) => rm::run(args, context),
         Command::Gc(args) => gc::run(args, context),
@@ -93,6 +101,8 @@ pub(crate) fn words(args: &Args) -> &'static str {
         Command::Write(_) => "shm write",
         Command::Cat(_) => "shm cat",
         Command::Wait(_) => "shm wait",
+        Command::Send(_) => "shm send",
+        Command::Receive(_) => "shm receive",
         Command::Lock(_) => "shm lock",
         Command::Rm(_) => "shm rm",
         Command::Gc(_) => "shm gc",
