@@ -10,8 +10,10 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
+use bifolio::map::names::Scope;
 use bifolio::map::{Read, Section, View, fault, machine};
 
+use crate::commands::shm::leftovers;
 use crate::context::Context;
 use crate::example::Example;
 use crate::exit::Exit;
@@ -72,6 +74,9 @@ const SCHEMA: Schema = Schema {
     ],
 };
 
+/// The group about named memory.
+const SHARED: &str = "shared memory";
+
 /// Runs it.
 ///
 /// # Errors
@@ -84,10 +89,15 @@ pub fn run(args: &Args, context: &mut Context) -> Result<(), CliError> {
     let mut groups = vec![
         ("memory", rules::memory::findings(&machine::memory(), &machine::memory_limits())),
         ("limits of this process", rules::limits::findings(&machine::limits())),
-        ("shared memory", rules::shared_memory::findings(&machine::shared_memory())),
+        (SHARED, rules::shared_memory::findings(&machine::shared_memory())),
         ("system calls", rules::calls::findings(&machine::kernel(), fault_status())),
         ("file system", rules::file_system::findings(&file_system)),
     ];
+    // Where nobody can look there is nothing to tell.
+    let left = leftovers::find(&Scope::Session).unwrap_or_default();
+    if let Some((_, shared)) = groups.iter_mut().find(|(group, _)| *group == SHARED) {
+        shared.extend(rules::shared_memory::left_by_others(&left));
+    }
     interrupt::check()?;
     if !args.no_measure {
         let measured = machine::measure(file_system.directory());

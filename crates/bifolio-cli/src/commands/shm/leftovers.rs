@@ -14,18 +14,18 @@ use crate::failure::CliError;
 
 /// A file that another library made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Leftover {
-    pub(super) path: PathBuf,
+pub(in crate::commands) struct Leftover {
+    pub(in crate::commands) path: PathBuf,
     /// Whose such files are.
-    pub(super) of: &'static str,
-    pub(super) size: u64,
-    pub(super) state: State,
+    pub(in crate::commands) of: &'static str,
+    pub(in crate::commands) size: u64,
+    pub(in crate::commands) state: State,
 }
 
 /// Whether anybody has it.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "none is found there"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::commands) enum State {
     /// Some process has it mapped or open.
     InUse,
     /// None has.
@@ -61,13 +61,13 @@ fn whose(name: &str) -> Option<&'static str> {
 
 /// Where there are no such files, or no way to find out who has them.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn find(_scope: &Scope) -> Result<Vec<Leftover>, CliError> {
+pub(in crate::commands) fn find(_scope: &Scope) -> Result<Vec<Leftover>, CliError> {
     Ok(Vec::new())
 }
 
 /// The leftovers of other libraries in the directory of `shm_open`, or in the one that is meant.
 #[cfg(target_os = "linux")]
-pub(super) fn find(scope: &Scope) -> Result<Vec<Leftover>, CliError> {
+pub(in crate::commands) fn find(scope: &Scope) -> Result<Vec<Leftover>, CliError> {
     use std::os::unix::fs::MetadataExt;
 
     let place = match scope {

@@ -4,7 +4,7 @@ mod cat;
 mod create;
 mod gc;
 mod info;
-mod leftovers;
+pub(super) mod leftovers;
 mod lock;
 mod ls;
 mod receive;

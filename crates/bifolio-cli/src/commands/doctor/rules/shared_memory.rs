@@ -3,6 +3,7 @@
 use bifolio::map::machine::{AtLogout, SharedMemory};
 
 use crate::commands::doctor::finding::{Finding, Level, of};
+use crate::commands::shm::leftovers::{Leftover, State};
 use crate::units::format_bytes;
 
 /// What containers get unless somebody asks for more.
@@ -84,4 +85,44 @@ pub(in crate::commands::doctor) fn findings(shared: &SharedMemory) -> Vec<Findin
             .advice("set RemoveIPC=no in /etc/systemd/logind.conf, or run as a system user"),
     }));
     found
+}
+
+/// Who says what others have left: names there, and what processes have open and mapped.
+const LOOKED_AT: &str = "/dev/shm and /proc/*/maps, /proc/*/fd";
+
+/// What other libraries have left here, if it is anything.
+pub(in crate::commands::doctor) fn left_by_others(found: &[Leftover]) -> Option<Finding> {
+    let of_state = |state| found.iter().filter(move |one| one.state == state);
+    let dead = of_state(State::Dead).count();
+    if dead == 0 {
+        let unknown = of_state(State::Unknown).count();
+        if unknown == 0 {
+            return None;
+        }
+        let mut finding = Finding::count("left by others", unknown as u64).level(Level::Note);
+        finding.value = format!("perhaps {}", finding.value);
+        finding.source = LOOKED_AT.to_owned();
+        return Some(
+            finding
+                .means(
+                    "Shared memory of other libraries that nobody uses, as far as this user may look.",
+                )
+                .advice("sudo bifolio shm gc --dry-run"),
+        );
+    }
+    let bytes = of_state(State::Dead).map(|one| one.size).sum();
+    let mut whose: Vec<_> = of_state(State::Dead).map(|one| one.of).collect();
+    whose.sort_unstable();
+    whose.dedup();
+    let mut finding = Finding::count("left by others", dead as u64).level(Level::Warning);
+    finding.source = LOOKED_AT.to_owned();
+    finding.value =
+        format!("{} of {}, {}", finding.value, whose.join(" and "), format_bytes(bytes));
+    Some(
+        finding
+            .means(
+                "Shared memory whose processes were killed: it takes memory, and nobody uses it.",
+            )
+            .advice("bifolio shm gc --foreign"),
+    )
 }

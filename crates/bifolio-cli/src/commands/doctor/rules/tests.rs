@@ -12,6 +12,7 @@ use bifolio::map::{Error, ErrorKind};
 
 use super::{calls, file_system, limits, measured, memory, shared_memory};
 use crate::commands::doctor::finding::{Finding, Level};
+use crate::commands::shm::leftovers::{Leftover, State};
 
 fn known<T>(value: T) -> Fact<T> {
     Fact::known(value, "a test")
@@ -299,4 +300,25 @@ fn cold_faults_that_read_ahead_are_compared_with_those_that_do_not() {
     assert!(find(&found, "cold fault").meaning.contains("100 times as long"));
     times.cold_fault = known(Duration::from_micros(70));
     assert_eq!(level(&measured::findings(&Ok(times), false), "cold fault"), Level::Ok);
+}
+
+#[test]
+fn what_the_dead_of_other_libraries_left_is_a_warning_with_the_command_that_removes_it() {
+    let one = |of, size, state| Leftover { path: PathBuf::from("/dev/shm/psm_1"), of, size, state };
+    assert_eq!(shared_memory::left_by_others(&[]), None);
+    assert_eq!(shared_memory::left_by_others(&[one("Python", 1 << 20, State::InUse)]), None);
+    let unseen = [one("Python", 1 << 20, State::Unknown)];
+    let unseen = shared_memory::left_by_others(&unseen).expect("a finding");
+    assert_eq!((unseen.level, unseen.value.as_str()), (Level::Note, "perhaps 1"));
+    let dead = [
+        one("iceoryx2", 1 << 20, State::Dead),
+        one("Python", 2 << 20, State::Dead),
+        one("Python", 1 << 20, State::Dead),
+        one("Python", 1 << 30, State::InUse),
+    ];
+    let found = shared_memory::left_by_others(&dead).expect("a finding");
+    assert_eq!(found.level, Level::Warning);
+    assert_eq!(found.value, "3 of Python and iceoryx2, 4.0 MiB");
+    assert_eq!(found.number, Some((3, "count")));
+    assert_eq!(found.advice.as_deref(), Some("bifolio shm gc --foreign"));
 }
