@@ -96,7 +96,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "i686",
-        what: "the tests of bifolio-map, bifolio-testkit and the command on 32 bits",
+        what: "the tests of bifolio-map, bifolio-testkit and the command on 32 bits, beside a command of 64",
         needs: &[need::I686, need::I686_GCC, need::I686_LIBS],
         wants: &[],
         run: i686,
@@ -219,6 +219,9 @@ fn doctest(workspace: &Workspace) -> Result<Done, String> {
 }
 
 fn i686(workspace: &Workspace) -> Result<Done, String> {
+    // Shares memory with the one of 32 bits.
+    workspace.cargo(&["build", "-p", "bifolio-cli"]).run()?;
+    let other = workspace.target.join("debug/bifolio");
     let tests = workspace
         .cargo(&["test", "--target", "i686-unknown-linux-gnu", "-p", "bifolio-map"])
         .args([
@@ -231,6 +234,7 @@ fn i686(workspace: &Workspace) -> Result<Done, String> {
             "--tests",
             "--no-fail-fast",
         ])
+        .env("BIFOLIO_TEST_OTHER_PROGRAM", other)
         .env("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER", "i686-linux-gnu-gcc");
     run_counting_skips(workspace, "i686", tests)
 }

@@ -1,6 +1,7 @@
 //! `bifolio shm` between processes.
 
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -27,7 +28,11 @@ struct Background(Child);
 
 impl Background {
     fn start(words: &[&str]) -> Self {
-        let mut command = std::process::Command::new(program());
+        Self::of(&program(), words)
+    }
+
+    fn of(program: &Path, words: &[&str]) -> Self {
+        let mut command = Command::new(program);
         command.args(words).stdout(Stdio::piped()).stderr(Stdio::null());
         Self(command.spawn().expect("it starts"))
     }
@@ -236,4 +241,55 @@ fn a_name_is_listed_with_what_it_is() {
     let removed = run(&["shm", "rm", "counters", "--directory", place, "--yes"]);
     assert_eq!(code(&removed), 0, "{}", stderr(&removed));
     assert_eq!(code(&run(&["shm", "info", "counters", "--directory", place])), 3);
+}
+
+/// A program of 64 bits that was built apart, and this one of 32: the words in a region are for both.
+#[cfg(all(target_os = "linux", target_arch = "x86"))]
+#[test]
+fn programs_that_were_built_apart_share_a_region() {
+    use bifolio_testkit::skip::Skip;
+
+    const OTHER: &str = "BIFOLIO_TEST_OTHER_PROGRAM";
+    let Some(other) = std::env::var_os(OTHER) else {
+        return Skip::because(format!("needs another program ({OTHER})")).count();
+    };
+    let other = Path::new(&other);
+    let run_other = |words: &[&str]| {
+        let output = Command::new(other).args(words).output().expect("it starts");
+        assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    let (dir, path) = region();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    std::fs::write(&one, "one\n").expect("a file");
+    std::fs::write(&two, "two\n").expect("a file");
+    let (one, two) = (one.to_str().expect("text"), two.to_str().expect("text"));
+    good(&["shm", "write", &path, one]);
+    run_other(&["shm", "write", &path, two]);
+    assert_eq!(good(&["shm", "cat", &path]), "one\ntwo\n");
+    assert_eq!(run_other(&["shm", "cat", &path]), "one\ntwo\n");
+    // Messages, both ways, by a channel that each has made.
+    run_other(&["shm", "send", &path, "theirs", two, "--make", "queue"]);
+    assert_eq!(good(&["shm", "receive", &path, "theirs"]), "two\n");
+    good(&["shm", "send", &path, "ours", one, "--make", "queue"]);
+    assert_eq!(run_other(&["shm", "receive", &path, "ours"]), "one\n");
+    // Who has the lock, and dies with it.
+    let lock = dir.path().join("lock").to_str().expect("text").to_owned();
+    let never = dir.path().join("never").to_str().expect("text").to_owned();
+    let theirs = other.to_str().expect("text");
+    let wait = [theirs, "shm", "wait", &never, "--timeout", "20s"];
+    let holder = Background::of(other, &[&["shm", "lock", &lock, "--"], &wait[..]].concat());
+    let ours = program();
+    let version = [ours.to_str().expect("text"), "version"];
+    let try_it = ["shm", "lock", &lock, "--timeout", "50ms", "--"];
+    let try_it = [&try_it[..], &version].concat();
+    soon("the other one has the lock", || code(&run(&try_it)) == 5);
+    drop(holder);
+    let mut told = String::new();
+    soon("its death is found out", || {
+        let output = run(&try_it);
+        told = stderr(&output);
+        code(&output) == 0
+    });
+    assert!(told.contains("was killed"), "{told}");
 }

@@ -57,14 +57,22 @@ impl Layout {
         Self { name, size, align, shape: Shape::Number }
     }
 
-    /// A structure.
+    /// A structure. Its alignment is that of its fields at least, also where the compiler is content with
+    /// less: with 4 bytes for a `u64` on i686.
     #[must_use]
     pub const fn structure(
         name: &'static str,
         size: usize,
-        align: usize,
+        mut align: usize,
         fields: &'static [Field],
     ) -> Self {
+        let mut number = 0;
+        while number < fields.len() {
+            if fields[number].layout.align > align {
+                align = fields[number].layout.align;
+            }
+            number += 1;
+        }
         Self { name, size, align, shape: Shape::Fields(fields) }
     }
 
@@ -98,7 +106,8 @@ impl Layout {
         self.size
     }
 
-    /// What its address is a multiple of, in bytes.
+    /// What its address is a multiple of, in bytes, on machines of 64 bits: the same for all that share
+    /// it, so that those of 32 bits are among them.
     #[must_use]
     pub const fn align(&self) -> usize {
         self.align

@@ -69,8 +69,9 @@ pub trait Shared:
 macro_rules! numbers {
     ($($number:ty)*) => {
         $(impl Shared for $number {
+            // Aligned to its size, also where the compiler is content with less.
             const SHARED_LAYOUT: Layout =
-                Layout::number(stringify!($number), size_of::<Self>(), align_of::<Self>());
+                Layout::number(stringify!($number), size_of::<Self>(), size_of::<Self>());
         })*
     };
 }
