@@ -23,9 +23,9 @@ const MOST_BUCKETS: u32 = 1 << 28;
 
 /// A map from keys to values that processes share, with its entries in an [`Arena`].
 ///
-/// Many read at a time, or one writes, as under an [`RwLock`](crate::RwLock). A process that dies in the middle of a
-/// change has changed the map or it has not; the next one to come sees to it that nothing of it is
-/// left in the arena, by itself: there is neither poison nor repair.
+/// Many read at a time, or one writes, as under an [`RwLock`](crate::RwLock). A process that dies in the
+/// middle of a change has changed the map or it has not; the next one to come sees to it that nothing of
+/// it is left in the arena, by itself: there is neither poison nor repair.
 ///
 /// Keys are compared by their bytes. The number of buckets is the map's for ever: with many more
 /// entries than buckets it becomes slow, and is right all the same.

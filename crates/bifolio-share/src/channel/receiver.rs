@@ -73,8 +73,9 @@ impl Receiver {
     ///
     /// # Errors
     /// `Lost` if messages of a broadcast were written over before they were received, which is told once,
-    /// with how many at most (a loan that was given back counts, where it was written over); `Forked` in a forked child; `Corrupt` if the channel's words are what nobody wrote; what
-    /// became of the region's bytes.
+    /// with how many at most (a loan that was given back counts, where it was written over); `Forked`
+    /// in a forked child; `Corrupt` if the channel's words are what nobody wrote; what became of the
+    /// region's bytes.
     #[inline]
     pub fn receive(&mut self) -> Result<Message<'_>> {
         match self.receive_with(Patience::Forever)? {

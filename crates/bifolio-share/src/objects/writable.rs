@@ -101,7 +101,8 @@ impl Objects {
         // Nobody takes a name away meanwhile, so both openings find the same file.
         let _locked = Locked::take(&self.directory)?;
         if path.try_exists().map_err(failed(DOING, &path))? {
-            self.take_frozen_away(name)?;
+            // What cannot be judged stays; who discards it is told why.
+            let _ = self.take_frozen_away(name);
             let why = "an object of this name is there, and objects do not change";
             return Err(Error::new(ErrorKind::AlreadyExists, DOING).of(name).because(why));
         }
@@ -150,11 +151,7 @@ impl Objects {
     /// The caller has the directory's lock.
     pub(super) fn take_frozen_away(&self, name: &str) -> Result<()> {
         let aside = self.aside(name);
-        let region = match Region::open(&aside) {
-            // What is none is not ours to judge; who discards it is told.
-            Err(_) => return Ok(()),
-            Ok(region) => region,
-        };
+        let region = Region::open(&aside)?;
         let bytes = region.objects()?.into_iter().find(|object| object.name == "bytes");
         let (Some(bytes), state) = (bytes, region.mutex("state", OPEN)?) else { return Ok(()) };
         let held = match state.lock_with(Patience::Try) {
