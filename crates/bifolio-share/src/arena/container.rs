@@ -66,10 +66,11 @@ impl Container {
         Ok(found)
     }
 
-    /// Takes the lock for reading, after what one that died has left is in order.
+    /// Takes the lock for reading, after what one that died has left is in order. Whoever has it for longer
+    /// than the region's patience is stopped, or the words are what nobody wrote.
     pub(super) fn reads(&self, undo: impl Fn() -> Result<()>) -> Result<ReadGuard<'_, u32>> {
         loop {
-            let guard = self.lock.read()?;
+            let guard = self.lock.read_with(self.arena.region.patience())?;
             if guard.unsound().is_none() {
                 return Ok(guard);
             }
@@ -80,7 +81,7 @@ impl Container {
 
     /// Takes the lock for writing, and ends what one that died with it had begun.
     pub(super) fn writes(&self, undo: impl Fn() -> Result<()>) -> Result<MutexGuard<'_, u32>> {
-        match self.lock.write()? {
+        match self.lock.write_with(self.arena.region.patience())? {
             Lock::Sound(guard) => Ok(guard),
             Lock::Unsound(left) => {
                 undo()?;

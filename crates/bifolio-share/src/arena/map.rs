@@ -100,8 +100,9 @@ impl<K: Shared, V: Shared> HashMap<K, V> {
     /// The value of a key.
     ///
     /// # Errors
-    /// `Corrupt` if the map's words are what nobody wrote, or the bytes no value of `V`; `Deadlock` if
-    /// this thread writes; what became of the region's bytes.
+    /// `Corrupt` if the map's words are what nobody wrote, or the bytes no value of `V`; `TimedOut`
+    /// if somebody does not go on with its lock; `Deadlock` if this thread writes; what became of the
+    /// region's bytes.
     pub fn get(&self, key: &K) -> Result<Option<V>> {
         let _reads = self.reads()?;
         match self.find(key)? {

@@ -80,8 +80,8 @@ impl<T: Shared> Vector<T> {
     /// How many elements there are.
     ///
     /// # Errors
-    /// `Corrupt` if the vector's words are what nobody wrote; `Deadlock` if this thread writes; what
-    /// became of the region's bytes.
+    /// `Corrupt` if the vector's words are what nobody wrote; `TimedOut` if somebody does not
+    /// go on with its lock; `Deadlock` if this thread writes; what became of the region's bytes.
     #[expect(
         clippy::len_without_is_empty,
         reason = "it may change before anybody asks for the one"

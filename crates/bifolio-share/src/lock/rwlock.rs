@@ -112,7 +112,7 @@ impl<T: Shared> RwLock<T> {
     }
 
     #[inline]
-    fn read_with(&self, patience: Patience) -> Result<ReadGuard<'_, T>> {
+    pub(crate) fn read_with(&self, patience: Patience) -> Result<ReadGuard<'_, T>> {
         let region = self.region();
         region.participant().check()?;
         let found = self
@@ -150,7 +150,7 @@ impl<T: Shared> RwLock<T> {
         self.write_with(Patience::For(time))
     }
 
-    fn write_with(&self, patience: Patience) -> Result<Lock<'_, T>> {
+    pub(crate) fn write_with(&self, patience: Patience) -> Result<Lock<'_, T>> {
         let region = self.region();
         region.participant().check()?;
         let tallies = self.readers.all(region);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bifolio_map::{Create, ReadWrite, Section};
-use bifolio_share::{Draft, ErrorKind, Lock, Region};
+use bifolio_share::{Draft, ErrorKind, Lock, Objects, Region};
 use bifolio_testkit::{Random, budget};
 
 use crate::support::{create, place, refused, says};
@@ -88,6 +88,9 @@ fn use_all(region: &Region) {
     if let Ok(event) = region.event("event") {
         let _ = (event.wait_within(moment), event.set(), event.reset());
     }
+    for name in ["queue", "known", "none"] {
+        let _ = region.channel(name).map(|channel| channel.map(|one| one.try_send(b"found")));
+    }
     let _ = region.mutex("new", [1_u32; 3]);
 }
 
@@ -113,7 +116,7 @@ fn random_bytes_in_a_living_region_are_values_or_errors() {
     let mut random = Random::new();
     for _ in 0..budget(if cfg!(windows) { 20 } else { 100 }) {
         let (_dir, path) = place();
-        let options = Region::options().capacity(1 << 20).participants(4).names(14);
+        let options = Region::options().capacity(1 << 20).participants(4).names(20);
         let options = options.patience(Duration::from_micros(100));
         let region = options.clone().create(Create::New).open(&path).unwrap();
         use_all(&region);
@@ -177,4 +180,39 @@ fn a_region_that_is_cut_off_is_an_error_of_who_uses_it() {
     assert!(region.members().is_err());
     assert!(lock.lock_within(Duration::from_millis(1)).is_err());
     assert!(Region::open(&path).is_err());
+}
+
+#[test]
+fn random_bytes_in_an_object_that_is_written_are_values_or_errors_and_no_other_object_suffers() {
+    let mut random = Random::new();
+    let moment = Duration::from_millis(1);
+    for _ in 0..budget(if cfg!(windows) { 5 } else { 20 }) {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::open(dir.path()).unwrap();
+        drop(objects.writable("table", 100).unwrap());
+        let aside = dir.path().join(".write-table");
+        let mut bytes = std::fs::read(&aside).unwrap();
+        // Most of it is room for participants, of whom there are none.
+        for _ in 0..random.usize(1..100) {
+            let place = if random.bool() { 0..200 } else { 0..bytes.len() };
+            bytes[random.usize(place)] = random.u8(..);
+        }
+        if random.usize(0..4) == 0 {
+            bytes.truncate(random.usize(0..bytes.len()));
+        }
+        std::fs::write(&aside, &bytes).unwrap();
+        if let Ok(object) = objects.writable("table", 100)
+            && let Ok(mut guard) = object.lock_within(moment)
+        {
+            let _ = (guard.read_at(50, &mut [0; 50]), guard.write_at(0, &[1; 100]));
+            let _ = guard.freeze();
+        }
+        let _ = objects.put("table", b"another");
+        assert!(objects.get("table").unwrap().is_some());
+        let _ = (objects.writable("table", 100).map(drop), objects.discard("table"));
+        // As many as look once for what the dead have left.
+        for number in 0..11 {
+            objects.put(&number.to_string(), b"bytes").unwrap();
+        }
+    }
 }
