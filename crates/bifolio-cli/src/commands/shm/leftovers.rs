@@ -23,7 +23,7 @@ pub(in crate::commands) struct Leftover {
 }
 
 /// Whether anybody has it.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "none is found there"))]
+#[cfg_attr(not(any(target_os = "linux", test)), expect(dead_code, reason = "none is found there"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::commands) enum State {
     /// Some process has it mapped or open.
