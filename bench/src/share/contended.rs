@@ -259,20 +259,25 @@ impl Counter for parking_lot::Mutex<u64> {
     }
 }
 
-impl Counter for PthreadNumber {
-    fn count(&self, times: u64) -> Result<()> {
-        for _ in 0..times {
-            self.add(1)?;
-        }
-        Ok(())
-    }
+/// The rivals' numbers in a mapped file.
+trait Added: Sync {
+    /// Adds under the lock; the number then.
+    fn add(&self, more: u64) -> Result<u64>;
+}
 
-    fn number(&self) -> Result<u64> {
-        self.add(0)
+impl Added for PthreadNumber {
+    fn add(&self, more: u64) -> Result<u64> {
+        Self::add(self, more)
     }
 }
 
-impl Counter for RawSyncNumber {
+impl Added for RawSyncNumber {
+    fn add(&self, more: u64) -> Result<u64> {
+        Self::add(self, more)
+    }
+}
+
+impl<N: Added> Counter for N {
     fn count(&self, times: u64) -> Result<()> {
         for _ in 0..times {
             self.add(1)?;

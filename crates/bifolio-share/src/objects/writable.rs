@@ -159,9 +159,10 @@ impl Objects {
             held => Held::of(held?),
         };
         let frozen = match held.get()? {
-            OPEN => return Ok(()),
             FREEZING => self.is_put(name, &region, bytes.offset, bytes.size)?,
-            _ => Put::TheSame,
+            FROZEN => Put::TheSame,
+            // Written still, or what nobody wrote.
+            _ => return Ok(()),
         };
         if let Put::AnotherOne = frozen {
             return Ok(());
@@ -205,7 +206,9 @@ impl WritableObject {
     /// Takes the lock, waiting for as long as a living owner has it.
     ///
     /// # Errors
-    /// `AlreadyExists` if it is frozen; otherwise those of [`Mutex::lock`].
+    /// `AlreadyExists` if it is frozen; those of [`Objects::put`] if whoever froze it died before it was
+    /// put, and it cannot be put now (then it can be written again); `Corrupt` if its state is what nobody
+    /// wrote; otherwise those of [`Mutex::lock`].
     pub fn lock(&self) -> Result<ObjectGuard<'_>> {
         self.lock_with(Patience::Forever)
     }
@@ -231,33 +234,42 @@ impl WritableObject {
         match held.get()? {
             OPEN => return Ok(ObjectGuard { object: self, held }),
             FREEZING => {
-                self.finish(&mut held)?;
+                // Without its name it was put, and whoever did that died before saying so.
+                match self.section.is_current()? {
+                    Currency::Current => self.finish(&mut held)?,
+                    _ => held.set(FROZEN)?,
+                }
                 // Nobody writes it any more, so nothing of it is half done.
                 drop(held.sound()?);
             }
-            _ => {}
+            FROZEN => {}
+            other => {
+                let why = format!("its state is {other}");
+                return Err(Error::new(ErrorKind::Corrupt, "write").of(&self.name).because(why));
+            }
         }
         let why = "it is frozen, and objects do not change";
         Err(Error::new(ErrorKind::AlreadyExists, "write").of(&self.name).because(why))
     }
 
-    /// Puts what is freezing.
+    /// Puts what is freezing, and takes its name aside away.
     fn finish(&self, held: &mut Held<'_>) -> Result<()> {
-        // Whoever froze it may have died behind that.
+        if let Err(error) = self.put() {
+            held.set(OPEN)?;
+            return Err(error);
+        }
+        seam!();
+        let aside = self.objects.aside(&self.name);
+        let locked = Locked::take(&self.objects.directory)?;
+        // Otherwise somebody else took it away, and it may be another one's by now.
         if self.section.is_current()? == Currency::Current {
-            if let Err(error) = self.put() {
-                held.set(OPEN)?;
-                return Err(error);
-            }
-            seam!();
-            let aside = self.objects.aside(&self.name);
-            let _locked = Locked::take(&self.objects.directory)?;
             match std::fs::remove_file(&aside) {
-                // It is mapped: on Windows it goes when somebody discards it.
-                Err(error) if cfg!(windows) && error.kind() != std::io::ErrorKind::NotFound => {}
+                // It is mapped: on Windows it goes with a later put, or when somebody discards it.
+                Err(_) if cfg!(windows) => {}
                 removed => removed.map_err(failed("freeze", &aside))?,
             }
         }
+        drop(locked);
         held.set(FROZEN)
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap as Model;
 use bifolio_share::{ErrorKind, HashMap, Region};
 use bifolio_testkit::{Random, budget, child, this_test};
 
-use crate::support::{child_of, create, of_the_parent, place, refused};
+use crate::support::{create, of_the_parent, place, refused, rounds_of_killed_writers};
 
 const ARENA: u64 = 1 << 20;
 
@@ -95,24 +95,20 @@ fn writers_that_are_killed_leave_a_whole_map_and_an_arena_without_a_leak() {
     let (_dir, path) = place();
     let region = create(&path);
     let map = map_in(&region);
-    let mut random = Random::new();
-    let rounds = budget(if cfg!(windows) { 3 } else { 20 });
-    for round in 0..rounds {
-        let writers: Vec<_> = (0..2)
-            .map(|number| child_of(this_test!(), &(2 * round + number).to_string(), &path))
-            .collect();
-        let before = map.entries().unwrap();
-        crate::support::soon("they write", || map.entries().unwrap() != before);
-        std::thread::sleep(std::time::Duration::from_micros(random.u64(0..2_000)));
-        for writer in writers {
-            writer.kill().unwrap();
-        }
-        let entries = map.entries().unwrap();
-        assert!(entries.iter().all(|(key, value)| *value == [u64::from(*key); 2]), "{entries:?}");
-        assert_eq!(map.len().unwrap(), entries.len() as u64);
-        let arena = region.arena("arena", ARENA).unwrap();
-        arena.sweep().unwrap();
-        let stats = arena.stats().unwrap();
-        assert_eq!((stats.published, stats.unpublished), (entries.len() as u64, 0));
-    }
+    rounds_of_killed_writers(
+        this_test!(),
+        &path,
+        || map.entries().unwrap(),
+        |entries| {
+            assert!(
+                entries.iter().all(|(key, value)| *value == [u64::from(*key); 2]),
+                "{entries:?}"
+            );
+            assert_eq!(map.len().unwrap(), entries.len() as u64);
+            let arena = region.arena("arena", ARENA).unwrap();
+            arena.sweep().unwrap();
+            let stats = arena.stats().unwrap();
+            assert_eq!((stats.published, stats.unpublished), (entries.len() as u64, 0));
+        },
+    );
 }

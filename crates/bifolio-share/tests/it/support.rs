@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bifolio_map::Create;
 use bifolio_share::{Error, ErrorKind, Lock, MutexGuard, Region, Result, Shared};
 use bifolio_testkit::child::{Child, Rerun};
+use bifolio_testkit::{Random, budget};
 use tempfile::TempDir;
 
 /// Tells a child where the region of its parent is.
@@ -68,5 +69,27 @@ pub(crate) fn soon(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Rounds in which two writers, this test with a number each as their role, change what `read` reads
+/// and are killed at some moment; then `check` looks at it.
+pub(crate) fn rounds_of_killed_writers<S: PartialEq>(
+    test: &str,
+    path: &Path,
+    read: impl Fn() -> S,
+    check: impl Fn(S),
+) {
+    let mut random = Random::new();
+    for round in 0..budget(if cfg!(windows) { 3 } else { 20 }) {
+        let writers: Vec<_> =
+            (0..2).map(|number| child_of(test, &(2 * round + number).to_string(), path)).collect();
+        let before = read();
+        soon("they write", || read() != before);
+        std::thread::sleep(Duration::from_micros(random.u64(0..2_000)));
+        for writer in writers {
+            writer.kill().expect("it is killed");
+        }
+        check(read());
     }
 }

@@ -3,7 +3,7 @@
 use bifolio_share::{ErrorKind, Off, Region, Vector};
 use bifolio_testkit::{Random, budget, child, this_test};
 
-use crate::support::{child_of, create, of_the_parent, place, refused, says, soon};
+use crate::support::{create, of_the_parent, place, refused, rounds_of_killed_writers, says};
 
 const ARENA: u64 = 1 << 20;
 
@@ -148,24 +148,17 @@ fn writers_that_are_killed_leave_whole_elements_and_one_block() {
     let (_dir, path) = place();
     let region = create(&path);
     let vector = vector_in(&region);
-    let mut random = Random::new();
-    let rounds = budget(if cfg!(windows) { 3 } else { 20 });
-    for round in 0..rounds {
-        let writers: Vec<_> = (0..2)
-            .map(|number| child_of(this_test!(), &(2 * round + number).to_string(), &path))
-            .collect();
-        let before = vector.to_vec().unwrap();
-        soon("they write", || vector.to_vec().unwrap() != before);
-        std::thread::sleep(std::time::Duration::from_micros(random.u64(0..2_000)));
-        for writer in writers {
-            writer.kill().unwrap();
-        }
-        let found = vector.to_vec().unwrap();
-        assert!(found.iter().all(|one| *one == [one[0]; 3]), "{found:?}");
-        vector.push(&[1; 3]).unwrap();
-        let arena = region.arena("arena", ARENA).unwrap();
-        arena.sweep().unwrap();
-        let stats = arena.stats().unwrap();
-        assert_eq!((stats.published, stats.unpublished), (1, 0));
-    }
+    rounds_of_killed_writers(
+        this_test!(),
+        &path,
+        || vector.to_vec().unwrap(),
+        |found| {
+            assert!(found.iter().all(|one| *one == [one[0]; 3]), "{found:?}");
+            vector.push(&[1; 3]).unwrap();
+            let arena = region.arena("arena", ARENA).unwrap();
+            arena.sweep().unwrap();
+            let stats = arena.stats().unwrap();
+            assert_eq!((stats.published, stats.unpublished), (1, 0));
+        },
+    );
 }

@@ -148,6 +148,27 @@ fn what_all_writers_left_is_there_for_the_next_one_or_can_be_discarded() {
     assert_eq!(objects.get("table").unwrap().unwrap().to_vec().unwrap(), b"bytes");
 }
 
+/// Whoever removes files by hand takes no bytes from those who write, nor does their freezing take away
+/// what has the name aside since.
+#[cfg(unix)]
+#[test]
+fn what_lost_its_name_aside_is_frozen_all_the_same_and_leaves_another_one_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Objects::open(dir.path()).unwrap();
+    let first = objects.writable("table", LEN).unwrap();
+    std::fs::remove_file(dir.path().join(".write-table")).unwrap();
+    let second = objects.writable("table", LEN).unwrap();
+    first.lock().unwrap().write_at(0, b"first").unwrap();
+    first.lock().unwrap().freeze().unwrap();
+    let found = objects.get("table").unwrap().expect("it is put").to_vec().unwrap();
+    assert!(found.starts_with(b"first"));
+    assert_eq!(names_in(dir.path()), [".write-table", "table"]);
+    refused(second.lock().and_then(ObjectGuard::freeze), ErrorKind::AlreadyExists);
+    objects.remove("table").unwrap();
+    second.lock().unwrap().freeze().unwrap();
+    assert_eq!(names_in(dir.path()), ["table"]);
+}
+
 #[test]
 fn a_sealed_copy_of_an_object_is_lent_and_handed_on_by_its_descriptor() {
     let dir = tempfile::tempdir().unwrap();

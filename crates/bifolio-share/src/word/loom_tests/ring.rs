@@ -6,7 +6,7 @@ use bifolio_map::Patience;
 use loom::sync::atomic::Ordering;
 use loom::thread;
 
-use super::super::ring::{self, Asks, Found, Reserved, State, Turn, Way, Words};
+use super::super::ring::{self, Asks, Found, Loss, Reserved, State, Turn, Way, Words};
 use super::super::{Pair, Peers};
 use super::{Guarded, Long, Someone};
 use crate::error::Result;
@@ -160,17 +160,25 @@ fn loom_what_one_that_died_has_reserved_is_passed_over() {
 
 #[test]
 fn loom_a_receiver_that_is_lapped_knows_it() {
-    lapped(&[State::Ready; 4]);
+    lapped(&[State::Ready; 4], |_, loss| loss.next);
 }
 
 #[test]
 fn loom_a_receiver_that_is_lapped_behind_what_was_given_back_goes_on_at_the_right_place() {
-    lapped(&[State::Skipped, State::Ready, State::Ready, State::Ready]);
+    lapped(&[State::Skipped, State::Ready, State::Ready, State::Ready], |_, loss| loss.next);
+}
+
+/// A receiver that counts from where it stood, and not from where the loss begins.
+#[test]
+#[should_panic(expected = "is told twice")]
+fn loom_a_receiver_that_goes_on_inside_what_it_was_told_is_lost_is_noticed() {
+    let commits = &[State::Skipped, State::Ready, State::Ready, State::Ready];
+    lapped(commits, |position, loss| position + loss.many);
 }
 
 /// Commits in this way what is reserved one by one, while another one receives: all is received or told
 /// to be lost, and nothing twice.
-fn lapped(commits: &'static [State]) {
+fn lapped(commits: &'static [State], goes_on: fn(u64, Loss) -> u64) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(move || {
@@ -185,10 +193,11 @@ fn lapped(commits: &'static [State]) {
                 }
             })
         };
-        let (mut position, end) = (0, commits.len() as u64);
+        let (mut position, mut told, end) = (0, 0, commits.len() as u64);
         while position < end {
             match ring::look(&&*ring, &Someone::new(0), position, Asks::Nobody).unwrap() {
                 Found::Message(at, _) => {
+                    assert!(at >= told, "{at} is told twice");
                     let passed = position..at;
                     assert!(
                         passed.into_iter().all(|at| commits[at as usize] == State::Skipped),
@@ -200,8 +209,9 @@ fn lapped(commits: &'static [State]) {
                     assert!(loss.many > 0 && loss.next <= end, "{loss:?}");
                     // What is told to be lost ends where one goes on.
                     let first = loss.next - loss.many;
+                    assert!(first >= told, "{first} is told twice");
                     assert!((position..loss.next).contains(&first), "{loss:?} from {position}");
-                    position = loss.next;
+                    (told, position) = (loss.next, goes_on(position, loss));
                 }
                 Found::Nothing(..) | Found::Written(..) => thread::yield_now(),
             }
